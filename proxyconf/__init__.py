@@ -1,0 +1,1 @@
+"""Keep nginx's configuration in step with what is running."""

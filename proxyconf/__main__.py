@@ -1,0 +1,5 @@
+"""Let ``python -m proxyconf`` do what ``proxyconf`` does."""
+
+from proxyconf.cli import main
+
+main()

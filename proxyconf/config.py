@@ -1,0 +1,416 @@
+"""TOML, environment and flags to frozen settings, with errors that name file, table and key.
+
+Precedence: flag > environment (``PROXYCONF_NGINX_MODE``) > file > default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin
+
+import msgspec
+import tomli
+
+from proxyconf.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ENV_PREFIX = "PROXYCONF_"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+T = TypeVar("T")
+
+
+class Seconds(float):
+    """A duration, written ``"250ms"``, ``"10s"``, ``"5m"``, ``"1h"`` or ``"1d"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Seconds:
+        """Read *text*; raise ValueError when it is no duration."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError(f'{text!r} is no duration (write "250ms", "10s", "5m" or "1h")')
+        return cls(float(found[1]) * _UNITS[found[2]])
+
+
+class ListenAddress(str):
+    """Where nginx listens: ``":80"`` (every address, IPv4 and IPv6), ``"127.0.0.1:8080"``, ``"[::1]:80"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> ListenAddress:
+        """Read *text*; raise ValueError when it is no address and port."""
+        found = (
+            re.fullmatch(r"(|[\d.]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", text) if isinstance(text, str) else None
+        )
+        if not found or not 0 < int(found[2]) < 65536:
+            raise ValueError(f'{text!r} is no address to listen on (write ":80" or "127.0.0.1:8080")')
+        if found[1]:
+            ipaddress.ip_address(found[1].strip("[]"))
+        return cls(found[0])
+
+    @property
+    def host(self) -> str:
+        """The address without brackets, or "" for every address."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.rpartition(":")[2])
+
+
+class Network(str):
+    """An address or network in CIDR notation, canonical."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Network:
+        """Read *text*; raise ValueError when it is no network."""
+        try:
+            return cls(ipaddress.ip_network(str(text)))
+        except ValueError as exc:
+            raise ValueError(f'{exc} (write "10.0.0.0/8" or "192.0.2.7")') from None
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file: its fields are the keys it may have."""
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class SourcePolicy(Table, frozen=True, kw_only=True):
+    """What every source's table may have.
+
+    Attributes:
+        required: The first configuration waits for this source, or for its saved listing.
+        max_loss: Share of the endpoints (0 to 1) that may be gone right after an outage or a change of
+            cluster; a listing that loses more is held until ``proxyconf confirm``. 1 holds nothing.
+    """
+
+    required: bool = True
+    max_loss: Share = 0.5
+
+
+class Listen(Table, frozen=True, kw_only=True):
+    """Where nginx listens.
+
+    Attributes:
+        http: Addresses for plain HTTP.
+        reuseport: For measuring only: the first answer after a reload is then always the new one. With a
+            changing number of workers it resets connections.
+    """
+
+    http: Annotated[tuple[ListenAddress, ...], msgspec.Meta(min_length=1)] = (ListenAddress(":80"),)
+    reuseport: bool = False
+
+
+class Nginx(Table, frozen=True, kw_only=True):
+    """The nginx we keep in step.
+
+    Attributes:
+        mode: ``own``: the whole main file is ours, ``<state>/nginx/nginx.conf``, and nginx runs with ``-c``
+            on it. ``include``: somebody else's nginx includes ``<state>/nginx/http.con[f]``.
+        via: How nginx is reached: ``local``, a process on this host.
+        binary: The program, for ``-t`` and ``-V``.
+        conf: Mode include: the main file of the nginx that includes us.
+        user: Mode own, as root: whom the workers run as. Default: www-data or nginx, else nobody.
+        listen: Addresses.
+        trusted_proxies: Peers whose X-Forwarded-* headers are believed.
+        default_status: What an unknown host gets: 404, or 444 to hang up.
+        connect_timeout: To an endpoint, before the next one is tried.
+        keepalive: Idle connections kept to each service, per worker. 0: none.
+        worker_processes: Mode own.
+        worker_connections: Mode own, per worker.
+        worker_shutdown_timeout: Mode own: how long an old worker may finish what it has (websockets).
+        access_log: Mode own: a file, or "" for none.
+    """
+
+    mode: Literal["own", "include"] = "own"
+    via: Literal["local"] = "local"
+    binary: str = "nginx"
+    conf: Path = Path("/etc/nginx/nginx.conf")
+    user: str = ""
+    listen: Listen = Listen()
+    trusted_proxies: tuple[Network, ...] = ()
+    default_status: Literal[404, 444] = 404
+    connect_timeout: Seconds = Seconds(2)
+    keepalive: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
+    worker_processes: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=1024)] = "auto"
+    worker_connections: Count = 4096
+    worker_shutdown_timeout: Seconds = Seconds(600)
+    access_log: str = ""
+
+
+class Pace(Table, frozen=True, kw_only=True):
+    """When a change is applied.
+
+    Attributes:
+        gather: From idle: how long to gather what comes along with a change.
+        quiet: While changes keep coming: apply after this long without one ...
+        limit: ... or this long after the oldest unapplied one, whichever is first.
+        burst: Reloads that may follow each other at once.
+        refill_min: A further reload is allowed every 4 times what the last one cost, at least this ...
+        refill_max: ... and at most this.
+        start_wait: How long the first configuration waits for the sources before it uses what was saved.
+    """
+
+    gather: Seconds = Seconds(0.002)
+    quiet: Seconds = Seconds(0.025)
+    limit: Seconds = Seconds(0.5)
+    burst: Count = 3
+    refill_min: Seconds = Seconds(0.5)
+    refill_max: Seconds = Seconds(5)
+    start_wait: Seconds = Seconds(10)
+
+
+class Routing(Table, frozen=True, kw_only=True):
+    """How services get routes.
+
+    Attributes:
+        host_rule: Gives a service without a route a host: ``"{service}.example.com"``. "" for none.
+    """
+
+    host_rule: str = ""
+
+
+class State(Table, frozen=True, kw_only=True):
+    """What outlives the process.
+
+    Attributes:
+        dir: The state folder; ``<dir>/nginx`` is what nginx reads.
+    """
+
+    dir: Path = Path("/var/lib/proxyconf")
+
+
+class Status(Table, frozen=True, kw_only=True):
+    """Where the running program answers.
+
+    Attributes:
+        socket: A unix socket, mode 0600. Default: ``<state>/status.sock``.
+    """
+
+    socket: Path | None = None
+
+
+class Log(Table, frozen=True, kw_only=True):
+    """What is said, and how.
+
+    Attributes:
+        level: The least level that is said.
+        format: ``auto`` is text on a terminal and JSON elsewhere.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Tables(Table, frozen=True, kw_only=True):
+    """Every table but those of the sources."""
+
+    nginx: Nginx = Nginx()
+    pace: Pace = Pace()
+    routing: Routing = Routing()
+    state: State = State()
+    status: Status = Status()
+    log: Log = Log()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A source's table, not read yet: only the source's own module knows its keys.
+
+    Attributes:
+        kind: Module below `proxyconf.sources`.
+        name: ``etcd``, or ``etcd.NAME`` for a further one.
+        values: As TOML gave them.
+        place: File (or "command line") and table, for messages.
+    """
+
+    kind: str
+    name: str
+    values: Mapping[str, Any]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration.
+
+    Attributes:
+        sources: In file order, which decides who wins a key that two of them hold.
+        warnings: What was ignored, for the log.
+    """
+
+    tables: Tables
+    sources: tuple[SourceTable, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def load(
+    path: Path | None,
+    *,
+    kinds: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the configuration.
+
+    Args:
+        path: The file; None for none.
+        kinds: The kinds of source there are; each is the name of a table.
+        environment: Variables; those without our prefix are passed over.
+        flags: Tables of keys given on the command line.
+
+    Raises:
+        UsageError: Unreadable, not TOML, an unknown key, a wrong value.
+    """
+    place = str(path) if path else "command line"
+    values = _read(path) if path else {}
+    known = (*msgspec.structs.asdict(Tables()), *kinds)
+    overlay, warnings = _from_environment(environment or {}, known)
+    for more in (overlay, flags or {}):
+        _lay_over(values, more)
+    _refuse_unknown(values, known, place, "table")
+    sources = tuple(
+        table
+        for kind, found in values.items()
+        if kind in kinds
+        for table in _source_tables(kind, found, place)
+    )
+    rest = {key: value for key, value in values.items() if key not in kinds}
+    return Settings(convert(rest, Tables, place), sources, warnings)
+
+
+def convert(values: Mapping[str, Any], into: type[T], place: str) -> T:
+    """Make a *into* of *values*.
+
+    Raises:
+        UsageError: Names *place*, table and key.
+    """
+    ready = _prepare(values, into, place, "")
+    try:
+        return msgspec.convert(ready, into, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as exc:
+        reason, _, at = str(exc).partition(" - at ")
+        key = at.strip("`").removeprefix("$.") or "value"
+        raise UsageError(f"{place}: {key}: {reason[:1].lower()}{reason[1:]}") from exc
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"read {path}: {exc.strerror} (name the file with --config)") from exc
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"read {path}: {exc}") from exc
+
+
+def _from_environment(
+    environment: Mapping[str, str], known: Sequence[str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    overlay: dict[str, Any] = {}
+    warnings: list[str] = []
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENV_PREFIX) or name == ENV_PREFIX + "CONFIG":
+            continue
+        table, _, key = name.removeprefix(ENV_PREFIX).lower().partition("_")
+        if table not in known or not key or text.startswith("tcp://") and key == "port":
+            # not an error: Docker links and Kubernetes put variables of such names into our environment
+            warnings.append(f"environment {name}: no table {table!r} has it, so it was ignored")
+            continue
+        parts = (
+            ["listen", key.removeprefix("listen_")]
+            if table == "nginx" and key.startswith("listen_")
+            else [key]
+        )
+        _lay_over(overlay, nested([table, *parts], scalar(text)))
+    return overlay, tuple(warnings)
+
+
+def nested(path: Sequence[str], value: object) -> dict[str, Any]:
+    """Return ``{a: {b: value}}`` for the path ``[a, b]``."""
+    result: Any = value
+    for key in reversed(path):
+        result = {key: result}
+    return dict(result)
+
+
+def scalar(text: str) -> object:
+    """Read a value from a flag or a variable: TOML where it is TOML, else the text itself."""
+    try:
+        return tomli.loads(f"value = {text}")["value"]
+    except tomli.TOMLDecodeError:
+        return text
+
+
+def _lay_over(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _lay_over(values[key], value)
+        else:
+            values[key] = value
+
+
+def _source_tables(kind: str, found: object, place: str) -> list[SourceTable]:
+    if not isinstance(found, dict):
+        raise UsageError(f"{place}: {kind}: expected a table (write [{kind}])")
+    named = {key: value for key, value in found.items() if isinstance(value, dict)}
+    main = {key: value for key, value in found.items() if key not in named}
+    tables = [SourceTable(kind, kind, main, f"{place}: [{kind}]")] if main or not named else []
+    for key, value in named.items():
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+            raise UsageError(f"{place}: [{kind}.{key}]: not a name (use letters, digits, - and _)")
+        tables.append(SourceTable(kind, f"{kind}.{key}", value, f"{place}: [{kind}.{key}]"))
+    return tables
+
+
+def _prepare(values: object, into: type, place: str, path: str) -> object:
+    """Refuse unknown keys, with the likely spelling, and split a text where a list is wanted."""
+    if not isinstance(values, dict) or not issubclass(into, msgspec.Struct):
+        return values
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(into)}
+    _refuse_unknown(values, tuple(fields), f"{place}: {path}" if path else place, "key")
+    ready = {}
+    for key, value in values.items():
+        kind = fields[key]
+        if isinstance(kind, type) and get_origin(kind) is None:
+            ready[key] = _prepare(value, kind, place, f"[{path.strip('[]')}.{key}]" if path else f"[{key}]")
+        elif isinstance(value, str) and _is_tuple(kind):
+            ready[key] = [item.strip() for item in value.split(",")]
+        else:
+            ready[key] = value
+    return ready
+
+
+def _is_tuple(kind: object) -> bool:
+    inner = getattr(kind, "__origin__", None) if get_origin(kind) is Annotated else kind
+    return get_origin(inner) is tuple
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], place: str, what: str) -> None:
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(known))
+            raise UsageError(f"{place}: {key}: unknown {what} ({hint})")
+
+
+def _decode(into: type, value: object) -> object:
+    if issubclass(into, Path):
+        if not isinstance(value, str) or not value:
+            raise ValueError("expected a path")
+        return Path(value)
+    if issubclass(into, Seconds | ListenAddress | Network):
+        return into.parse(value)
+    raise NotImplementedError(into)

@@ -1,0 +1,178 @@
+"""The immutable values that cross module borders.
+
+A `Listing` comes from a source; `routing` reads it into `Claims`; `snapshot.merge` turns the claims of all
+sources into one `Snapshot`, from which nginx's configuration is rendered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Entry(NamedTuple):
+    """A key's value in a listing.
+
+    Attributes:
+        value: The raw bytes, as the store holds them.
+        born: Orders keys of one source by age (etcd: create revision); smaller is older.
+    """
+
+    value: bytes
+    born: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something skipped or set aside.
+
+    Attributes:
+        what: The kind of thing: endpoint, route, service, host, container, file, source.
+        where: Its place: an etcd key, a container, file and key.
+        why: The reason and, in parentheses, the mend.
+    """
+
+    what: str
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.where}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as an engine lists it.
+
+    Attributes:
+        id: The engine's 64 hexadecimal digits.
+        name: Without the leading slash.
+        labels: As set at creation; they can't change later.
+        state: created, running, paused, restarting, exited or dead.
+        health: starting, healthy, unhealthy, or "" without a health check.
+        networks: Network name to IP address; networks without an address are left out.
+        ports: The TCP ports it exposes, ascending.
+        created: Unix time in seconds.
+        draining: It was told to stop and has not died yet: no new requests for it.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: str
+    health: str = ""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    created: int = 0
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The COMPLETE content of one source at one revision: keys, or containers.
+
+    An empty listing means "known to be none". "Unknown" is the absence of a listing.
+
+    Attributes:
+        source: The source's name in the configuration: ``etcd``, ``etcd.NAME``, ``docker``.
+        revision: How far the store had got; grows within one `cluster`. 0 where a store counts nothing.
+        cluster: Identity of the store. Another one, or a lower revision, arms the loss guard.
+        keys: Key below the source's prefix (``services/web/1``) to entry.
+        containers: In any order.
+        problems: What the source itself had to skip (an unreadable file).
+        place: How to name a key to a person: a format with ``{key}``.
+        urgent: A death is among the changes: apply without waiting for quiet.
+    """
+
+    source: str
+    revision: int = 0
+    cluster: str = ""
+    keys: Mapping[str, Entry] = field(default_factory=dict)
+    containers: tuple[Container, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    place: str = "{key}"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and port that serves.
+
+    Attributes:
+        address: ``ip:port`` or ``[ip]:port``, canonical.
+        weight: 1 to 1000.
+        backup: Used only while every other one is down.
+        draining: Finishes what it has and gets nothing new, unless it is the service's last.
+    """
+
+    address: str
+    weight: int = 1
+    backup: bool = False
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An endpoint's claim to belong to a service.
+
+    Attributes:
+        where: The place it was read from; also the claim's identity.
+    """
+
+    service: str
+    endpoint: Endpoint
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A host and path that lead to a service.
+
+    Attributes:
+        host: Lower-case ASCII (IDNA), optionally with a leading ``*.``.
+        path: Starts with a slash and ends without one, but for the root, ``/``.
+        service: Name of the service.
+        where: The place it was read from; also the claim's identity.
+        source: Name of the source.
+        born: Age within that source; smaller is older.
+    """
+
+    host: str
+    path: str
+    service: str
+    where: str
+    source: str
+    born: int = 0
+
+    @property
+    def claim(self) -> str:
+        """Host and path as one text: what can belong to one route only."""
+        return self.host + self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one listing asks for, its bad values already set aside as problems."""
+
+    source: str
+    members: tuple[Member, ...] = ()
+    routes: tuple[Route, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything nginx should know, in a stable order; equal claims give an equal snapshot.
+
+    Attributes:
+        routes: Sorted by host and path, each claim once.
+        services: Name to its endpoints, sorted by address, without draining ones that can be spared.
+        problems: Sorted.
+    """
+
+    routes: tuple[Route, ...] = ()
+    services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()

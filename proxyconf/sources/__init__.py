@@ -1,0 +1,65 @@
+"""Sources: where truth comes from. One module each, found by its name, loaded only when configured.
+
+To add one, write ``sources/NAME.py`` with
+
+* ``Settings``: a `proxyconf.config.SourcePolicy`, the keys of its ``[NAME]`` table with their defaults;
+* ``open_source(name, settings)``: returns an object of the `Source` protocol below.
+
+A source does not retry, queue or sleep between attempts: it raises `SourceError` and the supervisor starts
+it anew. ``tests/unit/test_source_contract.py`` runs over every module here.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from proxyconf.config import SourcePolicy, SourceTable, convert
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from proxyconf.model import Listing
+
+
+class Source(Protocol):
+    """Anything that can list its content and say when the list changed."""
+
+    @property
+    def name(self) -> str:
+        """The name of its table in the configuration: ``etcd`` or ``etcd.NAME``."""
+        ...
+
+    @property
+    def policy(self) -> SourcePolicy:
+        """How far its absence and its losses are tolerated."""
+        ...
+
+    def watch(self) -> AsyncGenerator[Listing, None]:
+        """Connect, yield the complete listing at once, and again after every change.
+
+        A generator serves one connection: it ends only by raising. Closing it releases what it holds.
+
+        Raises:
+            SourceError: The store was lost, or is not to be trusted any more; watch again.
+            SourceDeniedError: The store refuses us; watch again, but later.
+        """
+        ...
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the names of all kinds of source, sorted, without importing them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
+
+
+def open_source(table: SourceTable) -> Source:
+    """Make the source that *table* configures.
+
+    Raises:
+        UsageError: A key is unknown or its value wrong; the message names file, table and key.
+    """
+    module = import_module(f"{__name__}.{table.kind}")
+    settings = convert(table.values, module.Settings, table.place)
+    source: Source = module.open_source(table.name, settings)
+    return source
