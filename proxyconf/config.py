@@ -325,7 +325,7 @@ def _from_environment(
         if not name.startswith(ENV_PREFIX) or name == ENV_PREFIX + "CONFIG":
             continue
         table, _, key = name.removeprefix(ENV_PREFIX).lower().partition("_")
-        if table not in known or not key or text.startswith("tcp://") and key == "port":
+        if table not in known or not key:
             # not an error: Docker links and Kubernetes put variables of such names into our environment
             warnings.append(f"environment {name}: no table {table!r} has it, so it was ignored")
             continue
