@@ -119,12 +119,16 @@ class Member:
     """An endpoint's claim to belong to a service.
 
     Attributes:
-        where: The place it was read from; also the claim's identity.
+        key: Identity: of two sources that hold the same one, the first in file order wins.
+        where: The place it was read from, for people.
+        born: Age within its source; smaller is older.
     """
 
     service: str
     endpoint: Endpoint
+    key: str
     where: str
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ class Route:
         host: Lower-case ASCII (IDNA), optionally with a leading ``*.``.
         path: Starts with a slash and ends without one, but for the root, ``/``.
         service: Name of the service.
-        where: The place it was read from; also the claim's identity.
+        key: Identity: of two sources that hold the same one, the first in file order wins.
+        where: The place it was read from, for people.
         source: Name of the source.
         born: Age within that source; smaller is older.
     """
@@ -143,6 +148,7 @@ class Route:
     host: str
     path: str
     service: str
+    key: str
     where: str
     source: str
     born: int = 0

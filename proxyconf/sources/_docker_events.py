@@ -1,0 +1,212 @@
+"""What holds between two container lists: deaths, stop signals, and when to list again. Pure: time comes in.
+
+An engine says what happened before its list shows it: a dead container is listed as running for up to 71 ms
+more, a paused or newly connected one in its old state for 3 to 9 ms. So a death counts by itself, and every
+other event asks for lists: one at once and two a little later. Times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from proxyconf.sources._docker_reading import DEFAULT_STOP, Event, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxyconf.model import Container
+
+ACTIONS = (
+    *("start", "die", "kill", "pause", "unpause", "health_status", "rename", "destroy"),
+    *("connect", "disconnect"),  # of networks
+    *("died", "remove"),  # podman's own words for die and destroy
+)
+"""What matters; the engine need not send other events."""
+
+_LOOKS_S = (0.0, 0.02, 0.25)
+_LIVE = ("running", "paused")
+_LAST_WORDS = (signal.SIGTERM, signal.SIGKILL)
+_GRACE_S = 5.0
+_REST_MAX_S = 1.0
+# far above the 71 ms that an engine was seen to need: what it still lists as running by then does run, and it
+# was the event of its new start that got lost
+_DOUBT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """A container died.
+
+    Attributes:
+        time_ns: When, by the engine's clock.
+        heard: When we learned it.
+        until: Lists asked for before this do not bring it back to life.
+    """
+
+    time_ns: int
+    heard: float
+    until: float
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a container was told.
+
+    Attributes:
+        stopping: When it was last told to stop; None: it was not.
+        maybe: Signal to the time it was sent, while we do not know the container's stop signal.
+    """
+
+    stopping: float | None = None
+    maybe: dict[int, float] = field(default_factory=dict)
+
+
+class Mirror:
+    """An engine's last list, corrected by what was heard since."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Container] = {}  # in the order of their ids
+        self._deaths: dict[str, _Death] = {}
+        self._told: dict[str, _Told] = {}
+        self._stops: dict[str, Stop | None] = {}  # None: asked, not answered yet
+        self._shown: tuple[Container, ...] | None = None
+        self._listed = self._urgent = False
+        self._asked: float | None = None
+        self._looks: list[float] = []
+        self._relist = self._rest = -math.inf
+
+    def look(self, now: float) -> None:
+        """List at once, and again a little later: an engine's list lags behind its events."""
+        self._looks = [now + delay_s for delay_s in _LOOKS_S]
+
+    def forget_question(self) -> None:
+        """Expect no answers any more: the connection is a new one. What was heard stays."""
+        self._asked = None
+        self._stops = {container: stop for container, stop in self._stops.items() if stop}
+
+    def ask(self, now: float) -> bool:
+        """Say whether to ask for a list now; if so, `take` must follow before it says so again."""
+        if self._asked is not None or now < self._due():
+            return False
+        self._asked = now
+        self._looks = [time for time in self._looks if time > now]
+        return True
+
+    def questions(self, now: float) -> list[str]:
+        """Return the containers whose `Stop` must be asked for, each once; `learn` is to follow."""
+        wanted = [container for container in self._told if now >= self._question_due(container)]
+        self._stops.update(dict.fromkeys(wanted))
+        return wanted
+
+    def wake(self) -> float:
+        """Return when something is due without anything being heard; infinite for never."""
+        times = [math.inf if self._asked is not None else self._due()]
+        for container in self._told:
+            times += self._question_due(container), self._lapse(container)
+        return min(times)
+
+    def hear(self, event: Event, now: float) -> None:
+        """Take in an event."""
+        match event.action:
+            case "kill":
+                self._kill(event, now)
+                return
+            case "die":
+                self._die(event, now)
+            case "start":
+                self._start(event, now)
+        if event.action in ACTIONS:
+            self.look(now)
+
+    def learn(self, container: str, stop: Stop) -> None:
+        """Take in how a container is asked to stop."""
+        self._stops[container] = stop
+        if told := self._told.pop(container, None):
+            stopping = told.maybe.get(stop.signal, told.stopping)
+            if stopping is not None:
+                self._told[container] = _Told(stopping)
+
+    def take(self, containers: Iterable[Container], now: float, *, relist_s: float) -> None:
+        """Take in the list that was asked for; the next is due *relist_s* seconds from now at the latest."""
+        asked = now if self._asked is None else self._asked
+        rows = {container.id: container for container in sorted(containers, key=attrgetter("id"))}
+        for dead in [key for key, death in self._deaths.items() if _is_over(death, rows.get(key), asked)]:
+            del self._deaths[dead]
+        self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
+        self._stops = {key: stop for key, stop in self._stops.items() if key in rows or not stop}
+        self._listed, self._asked = True, None
+        self._relist = now + relist_s
+        # an engine in a storm of events spends at most half of its time on our lists
+        self._rest = now + min(now - asked, _REST_MAX_S)
+
+    def news(self, now: float) -> tuple[tuple[Container, ...], bool] | None:
+        """Return all containers, by id, and whether one died, if that differs from what was returned last."""
+        for container in [container for container in self._told if now >= self._lapse(container)]:
+            del self._told[container]
+        shown = tuple(map(self._corrected, self._rows.values()))
+        if not self._listed or shown == self._shown:
+            return None
+        self._shown, urgent, self._urgent = shown, self._urgent, False
+        return shown, urgent
+
+    def _due(self) -> float:
+        return max(min([self._relist, *self._looks]), self._rest)
+
+    def _kill(self, event: Event, now: float) -> None:
+        """A stop only when the signal means one: HUP and USR1 are kill events, too, and it runs on."""
+        key, stop = event.container, self._stops.get(event.container)
+        if key in self._deaths:
+            return  # the engine may tell of the signal after it told of the death
+        if event.signal in _LAST_WORDS or (stop and event.signal == stop.signal):
+            self._told.setdefault(key, _Told()).stopping = now
+        elif stop is None and event.signal:
+            self._told.setdefault(key, _Told()).maybe[event.signal] = now
+
+    def _die(self, event: Event, now: float) -> None:
+        key = event.container
+        self._deaths[key] = _Death(event.time_ns, heard=now, until=now + _DOUBT_S)
+        self._told.pop(key, None)
+        row = self._rows.get(key)
+        if row and row.state in _LIVE:
+            # into the row itself, so that only a list can bring back an address, never a mere start
+            self._rows[key] = _dead(row)
+            self._urgent = True
+
+    def _start(self, event: Event, now: float) -> None:
+        self._told.pop(event.container, None)
+        death = self._deaths.get(event.container)
+        if death and event.time_ns >= death.time_ns:
+            self._deaths[event.container] = replace(death, until=now)
+
+    def _question_due(self, container: str) -> float:
+        """When to ask how a container stops: only if its default time runs out, or the signal may mean it."""
+        told = self._told[container]
+        if container in self._stops:
+            return math.inf
+        if told.maybe:
+            return -math.inf
+        return math.inf if told.stopping is None else told.stopping + DEFAULT_STOP.timeout_s
+
+    def _lapse(self, container: str) -> float:
+        """When a container that was told to stop and did not die counts as serving again."""
+        stopping = self._told[container].stopping
+        stop = self._stops.get(container) or DEFAULT_STOP
+        return math.inf if stopping is None else stopping + stop.timeout_s + _GRACE_S
+
+    def _corrected(self, row: Container) -> Container:
+        told = self._told.get(row.id)
+        draining = told is not None and told.stopping is not None and row.state in _LIVE
+        return replace(row, draining=True) if draining else row
+
+
+def _is_over(death: _Death, row: Container | None, asked: float) -> bool:
+    """Say whether a list asked for at *asked* already knows of the death."""
+    return asked >= death.heard and (row is None or row.state not in _LIVE or asked >= death.until)
+
+
+def _dead(row: Container) -> Container:
+    return replace(row, state="exited", health="", networks={}, ports=())

@@ -1,0 +1,132 @@
+# shellcheck shell=bash
+# lib.sh - what dockerlab.sh, etcdlab.sh and systemdlab.sh share. Source it after
+# setting LAB (the script's short name, for messages) and DIR (its folder).
+
+export PATH=$PATH:/usr/sbin:/sbin
+
+say() { echo "$LAB: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# The comment at the top of the calling script is its manual.
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+
+# wait_for TENTHS CMD...: until CMD succeeds, at most TENTHS tenths of a second.
+wait_for() {
+    local n=$1; shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $((n--)) -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+# One command at a time changes a lab. What starts long-lived processes has to
+# close descriptor 9 for them.
+lock() { mkdir -p "$DIR"; exec 9>"$DIR.lock"; flock 9; }
+
+# --- processes --------------------------------------------------------------
+
+# A pid alone may have been reused since it was written down, so a file holds
+# the pid and the start time (field 22 of /proc/PID/stat).
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+remember() { echo "$2 $(start_time "$2")" >"$1"; }      # remember FILE PID
+alive() {               # alive FILE: prints the pid if that process still runs
+    local pid start
+    read -r pid start 2>/dev/null <"$1" || return 1
+    [ -n "$start" ] && [ "$(start_time "$pid")" = "$start" ] && echo "$pid"
+}
+
+# end_process FILE SIGNAL TENTHS: SIGKILL after TENTHS.
+end_process() {
+    local pid
+    pid=$(alive "$1") || return 0
+    kill "-$2" "$pid" 2>/dev/null || return 0
+    wait_for "$3" not_alive "$1" || { kill -KILL "$pid"; wait_for 50 not_alive "$1"; } ||
+        die "process $pid does not end"
+}
+not_alive() { ! alive "$1"; }
+
+# --- namespaces -------------------------------------------------------------
+
+# Starts an init (a shell that only reaps orphans) in its own network, mount and
+# PID namespaces; $DIR/init names it. When it is killed the kernel ends every
+# process inside and drops their mounts and network devices, whatever happened
+# before, so there is nothing to clean up by hand. All mounts made inside,
+# ip-netns(8)'s included, are invisible outside. JOIN=PID: share that process's
+# network instead.
+start_namespaces() {
+    local with=(unshare --mount --pid --fork --kill-child) join=()
+    if [ -n "${JOIN:-}" ]; then join=(nsenter --target "$JOIN" --net); else with+=(--net); fi
+    mkdir -p "$DIR"; rm -f "$DIR/init"
+    # shellcheck disable=SC2016
+    setsid --fork "${join[@]}" "${with[@]}" bash -c "$REMEMBER_SELF"'
+        mount -t proc proc /proc
+        mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
+        ip link set lo up
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        mv "$1.new" "$1"
+        trap : TERM INT HUP CHLD
+        while :; do sleep 3600 & wait $!; done
+    ' "$LAB-init" "$DIR/init" </dev/null >"$DIR/init.log" 2>&1 9>&-
+    wait_for 100 init_pid || die "the namespaces did not start: $(cat "$DIR/init.log")"
+}
+# The host's /proc is still mounted when this runs as the first process of a new
+# PID namespace, so it sees its pid as the host does.
+# shellcheck disable=SC2016
+REMEMBER_SELF='
+        read -r pid rest </proc/self/stat
+        echo "$pid $(sed "s/.*) //" "/proc/$pid/stat" | cut -d" " -f20)" >"$1.new"
+'
+init_pid() { alive "$DIR/init"; }
+
+# Runs a command inside, in the same working directory.
+inside() {
+    local pid
+    pid=$(init_pid) || die "not running; try: $0 up"
+    nsenter --target "$pid" --net --mount --pid --root --wd="$PWD" -- "$@"
+}
+# shellcheck disable=SC2016
+inside_kill() { inside bash -c 'kill "-$1" "$2"' - "$1" "$2"; }     # SIGNAL PID
+stop_namespaces() { end_process "$DIR/init" KILL 100; rm -f "$DIR/init"; }
+
+# --- cgroups (v1, hybrid and v2) --------------------------------------------
+
+# A name of our own, so that two labs never share a cgroup.
+cgroup_name() { echo "$LAB-$(printf %s "$DIR" | cksum | cut -d' ' -f1)"; }
+remove_cgroups() {
+    local d
+    for d in /sys/fs/cgroup /sys/fs/cgroup/*; do
+        [ -d "$d/$1" ] || continue
+        wait_for 50 remove_cgroup "$d/$1" || say "left behind: $d/$1"
+    done
+}
+remove_cgroup() { find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null; [ ! -d "$1" ]; }
+
+# --- packages ---------------------------------------------------------------
+
+# need COMMAND:PACKAGE...: installs the packages whose commands are missing. A
+# policy-rc.d keeps them from starting services on this host.
+need() {
+    local p missing=() policy=/usr/sbin/policy-rc.d made=0 rc=0
+    for p; do command -v "${p%%:*}" >/dev/null || missing+=("${p#*:}"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "${LAB_INSTALL:-1}" = 1 ] || die "missing packages: ${missing[*]} (install them, or set ${LAB^^}_INSTALL=1)"
+    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; }
+    apt_install "${missing[@]}" || { apt-get update -q >&2 && apt_install "${missing[@]}"; } || rc=1
+    [ $made = 0 ] || rm -f $policy
+    [ $rc = 0 ] || die "could not install: ${missing[*]}"
+}
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
+
+# debian_tar TAR SUITE PACKAGES: a minimal Debian tree as a tar, made once.
+debian_tar() {
+    [ ! -s "$1" ] || return 0
+    need mmdebstrap:mmdebstrap
+    mkdir -p "${1%/*}"
+    local tmp=${TMPDIR:-}
+    # On a disk most of the time goes into dpkg's fsync calls.
+    [ "$(df -Pk /dev/shm | awk 'END {print $4}')" -lt 2000000 ] || tmp=${tmp:-/dev/shm}
+    TMPDIR=${tmp:-/tmp} mmdebstrap --quiet --format=tar --variant=minbase ${3:+--include="$3"} \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$2" "$1.new" >&2
+    mv "$1.new" "$1"
+}

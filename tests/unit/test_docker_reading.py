@@ -1,0 +1,147 @@
+"""Docker's answers, whole and with holes, to our values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from proxyconf.model import Container
+from proxyconf.sources._docker_reading import (
+    Event,
+    Stop,
+    read_container,
+    read_event,
+    read_stop,
+    signal_number,
+)
+from tests.unit.docker_api import container_id, row
+
+
+def test_a_container_with_nothing_but_an_id() -> None:
+    """Podman leaves much out."""
+    expected = Container("0123456789abcdef", "0123456789ab", {}, "")
+    assert read_container({"Id": "0123456789abcdef"}) == expected
+    nothing = dict.fromkeys(row("web"))
+    assert read_container({**nothing, "Id": "0123456789abcdef"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "health"),
+    [
+        ("Up 2 seconds", ""),
+        ("Up 2 seconds (healthy)", "healthy"),
+        ("Up 2 seconds (unhealthy)", "unhealthy"),
+        ("Up Less than a second (health: starting)", "starting"),
+        ("Up 3 minutes (Paused)", ""),
+        ("Exited (0) 3 seconds ago", ""),
+    ],
+)
+def test_health_is_in_the_status(status: str, health: str) -> None:
+    assert read_container(row("web", Status=status)).health == health
+
+
+def test_ports_are_tcp_sorted_and_unique() -> None:
+    """A published port is listed once for IPv4 and once for IPv6."""
+    ports = [
+        {"IP": "0.0.0.0", "PrivatePort": 8080, "PublicPort": 80, "Type": "tcp"},
+        {"IP": "::", "PrivatePort": 8080, "PublicPort": 80, "Type": "tcp"},
+        {"PrivatePort": 53, "Type": "udp"},
+        {"PrivatePort": 443, "Type": "tcp"},
+    ]
+    assert read_container(row("web", Ports=ports)).ports == (443, 8080)
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        pytest.param({"a": {"IPAddress": "198.18.0.2"}}, {"a": "198.18.0.2"}, id="IPv4"),
+        pytest.param({"a": {"IPAddress": "", "GlobalIPv6Address": "fd00::2"}}, {"a": "fd00::2"}, id="IPv6"),
+        pytest.param({"none": {"IPAddress": ""}}, {}, id="none"),
+        pytest.param({"a": None}, {}, id="null"),
+        pytest.param(None, {}, id="missing"),
+    ],
+)
+def test_networks_without_an_address_are_left_out(networks: object, expected: dict[str, str]) -> None:
+    assert read_container(row("web", NetworkSettings={"Networks": networks})).networks == expected
+
+
+def test_the_hosts_network_has_no_address_of_its_own() -> None:
+    assert read_container(row("web", HostConfig={"NetworkMode": "host"})).networks == {"host": ""}
+
+
+def test_a_links_alias_is_not_the_name() -> None:
+    assert read_container(row("db", Names=["/web/database", "/db"])).name == "db"
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        pytest.param(
+            {
+                "Type": "container",
+                "Action": "kill",
+                "Actor": {"ID": "c", "Attributes": {"signal": "15"}},
+                "timeNano": 7,
+            },
+            Event("kill", "c", 7, 15),
+            id="kill",
+        ),
+        pytest.param(
+            {"Type": "container", "Action": "health_status: healthy", "Actor": {"ID": "c"}},
+            Event("health_status", "c"),
+            id="health",
+        ),
+        pytest.param(
+            {"Type": "network", "Action": "connect", "Actor": {"ID": "n", "Attributes": {"container": "c"}}},
+            Event("connect", "c"),
+            id="network",
+        ),
+        pytest.param({"status": "died", "id": "c"}, Event("die", "c"), id="podman's die"),
+        pytest.param(
+            {"Action": "remove", "Actor": {"ID": "c"}}, Event("destroy", "c"), id="podman's destroy"
+        ),
+        pytest.param({}, Event(""), id="nothing"),
+    ],
+)
+def test_events(message: dict[str, Any], event: Event) -> None:
+    assert read_event(message) == event
+
+
+@pytest.mark.parametrize(
+    ("config", "stop"),
+    [
+        ({}, Stop(15, 10)),
+        ({"StopSignal": "", "StopTimeout": None}, Stop(15, 10)),
+        ({"StopSignal": "SIGQUIT", "StopTimeout": 30}, Stop(3, 30)),
+        ({"StopSignal": "nonsense", "StopTimeout": 0}, Stop(15, 0)),
+        ({"StopTimeout": -1}, Stop(15, math.inf)),
+    ],
+)
+def test_how_a_container_is_stopped(config: dict[str, Any], stop: Stop) -> None:
+    assert read_stop({"Config": config}) == stop
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("15", 15),
+        ("TERM", 15),
+        ("sigterm", 15),
+        ("SIGRTMIN+3", 37),
+        ("RTMAX-1", 63),
+        (9, 9),
+        ("", 0),
+        (None, 0),
+        ("SIG", 0),
+        ("RTMIN+x", 0),
+        ("²", 0),
+    ],
+)
+def test_signals(text: str | int | None, number: int) -> None:
+    assert signal_number(text) == number
+
+
+def test_ids_are_kept_whole() -> None:
+    assert read_container(row("web")).id == container_id("web")
