@@ -24,6 +24,7 @@
 #                                base for "docker build" without a registry
 #   fetch SUITE      unpack Docker of another Debian suite (trixie, sid) beside the
 #                    installed one and print the folder to use as DOCKERLAB_BIN
+#   missing          print the Debian packages that "up" would install; needs no root
 #   down             end everything; images stay for the next "up"
 #   purge            down, and delete images and cached files too
 #
@@ -245,13 +246,14 @@ fetch() {               # fetch SUITE
 
 # --- up and down ------------------------------------------------------------
 
+NEEDS=(dockerd:docker.io docker:docker.io containerd:containerd runc:runc
+       ip:iproute2 iptables:iptables nginx:nginx)
+# Only the static busybox runs in an image without libraries.
+static_busybox() { BUSYBOX=$(command -v busybox) && ! ldd "$BUSYBOX" >/dev/null 2>&1; }
 packages() {
-    need dockerd:docker.io docker:docker.io containerd:containerd runc:runc \
-        ip:iproute2 iptables:iptables nginx:nginx-light
-    # Only the static busybox runs in an image without libraries.
-    BUSYBOX=$(command -v busybox || true)
-    if [ -z "$BUSYBOX" ] || ldd "$BUSYBOX" >/dev/null 2>&1; then need busybox-static:busybox-static; fi
-    BUSYBOX=$(command -v busybox)
+    need "${NEEDS[@]}"
+    static_busybox || need busybox-static:busybox-static
+    static_busybox || die "$BUSYBOX is not static (install busybox-static instead of busybox)"
 }
 
 up() {
@@ -277,9 +279,14 @@ down() {
     rm -rf "$DIR"/{run,api,context,dockerd.pid} "$DIR"/tree.* "$DIR"/fetch.* "$DIR"/*.log
 }
 
+cmd=${1:-help}; [ $# -eq 0 ] || shift
+if [ "$cmd" = missing ]; then
+    missing "${NEEDS[@]}"
+    static_busybox || echo busybox-static
+    exit
+fi
 [ "$(id -u)" = 0 ] || die "must be root"
 case "$DIR" in /*) ;; *) die "DOCKERLAB_DIR must be an absolute path" ;; esac
-cmd=${1:-help}; [ $# -eq 0 ] || shift
 case "$cmd" in up|down|purge|*-daemon|debian|fetch|image) lock ;; esac
 case "$cmd" in
     up)            up ;;

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# lib.sh - what dockerlab.sh, etcdlab.sh and systemdlab.sh share. Source it after
-# setting LAB (the script's short name, for messages) and DIR (its folder).
+# lib.sh - what dockerlab.sh and etcdlab.sh share. Source it after setting LAB (the
+# script's short name, for messages) and DIR (its folder).
 
 export PATH=$PATH:/usr/sbin:/sbin
 
@@ -103,19 +103,21 @@ remove_cgroup() { find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null; [ ! -d
 
 # --- packages ---------------------------------------------------------------
 
-# need COMMAND:PACKAGE...: installs the packages whose commands are missing. A
-# policy-rc.d keeps them from starting services on this host.
-need() {
-    local p missing=() policy=/usr/sbin/policy-rc.d made=0 rc=0
-    for p; do command -v "${p%%:*}" >/dev/null || missing+=("${p#*:}"); done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    [ "${LAB_INSTALL:-1}" = 1 ] || die "missing packages: ${missing[*]} (install them, or set ${LAB^^}_INSTALL=1)"
-    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; }
-    apt_install "${missing[@]}" || { apt-get update -q >&2 && apt_install "${missing[@]}"; } || rc=1
-    [ $made = 0 ] || rm -f $policy
-    [ $rc = 0 ] || die "could not install: ${missing[*]}"
+APT_INSTALL=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../tools/apt-install.sh
+
+# missing COMMAND:PACKAGE...: prints the packages whose commands are missing.
+missing() {
+    local p
+    for p; do command -v "${p%%:*}" >/dev/null || echo "${p#*:}"; done
 }
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
+# need COMMAND:PACKAGE...: installs them; they start no services on this host.
+need() {
+    local packages
+    mapfile -t packages < <(missing "$@")
+    [ ${#packages[@]} -gt 0 ] || return 0
+    [ "${LAB_INSTALL:-1}" = 1 ] || die "missing packages: ${packages[*]} (install them, or set ${LAB^^}_INSTALL=1)"
+    "$APT_INSTALL" "${packages[@]}" || die "could not install: ${packages[*]}"
+}
 
 # debian_tar TAR SUITE PACKAGES: a minimal Debian tree as a tar, made once.
 debian_tar() {

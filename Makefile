@@ -1,0 +1,54 @@
+# `make` alone says what there is. Each target sets up what it needs, and is quick when that is there.
+
+export PATH := $(PATH):/usr/sbin:/sbin
+SCRIPTS := .ci/run $(wildcard tools/*.sh tests/lab/*.sh)
+
+.PHONY: help setup demo test check gates lint format types layers shell tidy bench bench-short clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+setup:          ## everything that the other targets need
+	@tools/setup.sh test
+
+demo:           ## the main job on a private etcd and nginx, until Ctrl-C (DEMO_SECONDS=N ends it)
+	@tools/setup.sh demo
+	@.venv/bin/python -m demo
+
+test:           ## the whole test suite (ARGS="-k docker" for a part of it)
+	@tools/test.sh $(ARGS)
+
+check: gates    ## what CI runs: the gates, and the tests with their coverage
+	@tools/test.sh --cov $(ARGS)
+
+gates: lint format types layers shell  ## all static checks
+lint format types layers shell tidy: .venv
+lint:           ## ruff's rules
+	.venv/bin/ruff check .
+format:         ## ruff's formatter, without changing anything
+	.venv/bin/ruff format --check .
+types:          ## strict mypy
+	.venv/bin/mypy
+layers:         ## who may import whom
+	.venv/bin/lint-imports
+shell:          ## shellcheck
+	.venv/bin/shellcheck $(SCRIPTS)
+
+tidy:           ## format, and mend what ruff can mend
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+bench:          ## speed and memory against nginx told directly: a table, and bench.json
+	@tools/setup.sh demo
+	@.venv/bin/python -m bench
+
+bench-short:    ## the same in a minute, for CI
+	@tools/setup.sh demo
+	@.venv/bin/python -m bench --short
+
+clean:          ## remove what the targets have made, but for .venv
+	rm -rf build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.PHONY: .venv
+.venv:
+	@tools/setup.sh python

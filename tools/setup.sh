@@ -1,0 +1,73 @@
+#!/bin/bash
+# setup.sh python|demo|test - make this checkout ready; quick and silent when it is.
+#   python  .venv with the packages of pyproject.toml
+#   demo    and nginx, which must be there
+#   test    and what the live tests need; goes on without what it may not install
+# Debian packages are installed by apt as root or by sudo, Python packages into .venv only.
+# Exit code 2: something is missing, and was said.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+part=${1:-test}
+stamp=.venv/.ready
+
+# The oldest Python that pyproject.toml allows; the newest that we test with last.
+find_python() {
+    local name
+    for name in python3 python3.11 python3.12 python3.13; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    die "Python 3.11 or later is missing: found $(python3 --version 2>&1 || true) (Debian 12: apt-get install python3)"
+}
+
+# What .venv was made for: its programs hold the path, its packages are those of pyproject.toml.
+fingerprint() { pwd; cksum pyproject.toml; }
+ready() { [ "$(cat $stamp 2>/dev/null)" = "$(fingerprint)" ] && .venv/bin/python -c '' 2>/dev/null; }
+# Good for new packages: neither moved nor without its Python.
+sound() { [ "$(head -n 1 $stamp 2>/dev/null)" = "$PWD" ] && .venv/bin/python -m pip --version >/dev/null 2>&1; }
+
+# Prints the Debian packages that are missing, one a line.
+missing_packages() {
+    if ! ready && ! sound && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        "$python" -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'
+    fi
+    [ "$part" != python ] || return 0
+    command -v nginx >/dev/null || echo nginx
+    [ "$part" = test ] || return 0
+    command -v openssl >/dev/null || echo openssl
+    tests/lab/dockerlab.sh missing
+}
+
+install_packages() {    # install_packages PACKAGE...
+    local prefix command="apt-get install --no-install-recommends $*"
+    if command -v apt-get >/dev/null && prefix=$(as_root "to install $*"); then
+        say "installing $*"
+        $prefix tools/apt-install.sh "$@" || die "could not install $* (as root: apt-get update; $command)"
+    elif [ "$part" = test ] && [[ "$*" != *-venv* ]]; then
+        say "going on without $* (as root: $command)"
+    else
+        die "missing: $* (as root: $command)"
+    fi
+}
+
+make_venv() {
+    if ! sound; then
+        say "making .venv with $("$python" --version)"
+        "$python" -m venv --clear .venv
+    fi
+    say "installing Python packages into .venv (about a minute the first time)"
+    # below 25.1 pip knows no dependency groups
+    pip --upgrade 'pip>=25.1'
+    pip --editable . --group dev
+    fingerprint >$stamp
+}
+pip() { .venv/bin/python -m pip install -qq --disable-pip-version-check "$@" || die "pip could not install $*"; }
+
+case $part in python|demo|test) ;; *) die "takes python, demo or test, not '$part'" ;; esac
+python=$(find_python)
+mapfile -t missing < <(missing_packages | sort -u)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+ready || make_venv
