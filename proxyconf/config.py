@@ -5,7 +5,6 @@ Precedence: flag > environment (``PROXYCONF_NGINX_MODE``) > file > default.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import msgspec
 import tomli
 
 from proxyconf.errors import UsageError
+from proxyconf.values import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -401,9 +401,7 @@ def _is_tuple(kind: object) -> bool:
 def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], place: str, what: str) -> None:
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(known))
-            raise UsageError(f"{place}: {key}: unknown {what} ({hint})")
+            raise UsageError(f"{place}: {key}: unknown {what} ({spelling(key, known)})")
 
 
 def _decode(into: type, value: object) -> object:
