@@ -1,0 +1,85 @@
+"""All that a rendering depends on besides the snapshot."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxyconf.config import Nginx
+    from proxyconf.nginx.build import Build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How to write for one nginx.
+
+    Attributes:
+        settings: The ``[nginx]`` table. An empty ``user`` leaves the choice to nginx's own default.
+        build: What this nginx supports.
+        folder: ``<state>/nginx``, absolute; the parts are in its folder ``parts``.
+        token: 128 secret bits in hexadecimal digits: the proof answers under a name made of them.
+        ipv6: ``:80`` listens on IPv6 too.
+        root: nginx's master runs as root.
+        present: Mode include: directives that the http block has already.
+        default_servers: Mode include: addresses, as `canonical_listen` writes them, that have a
+            ``default_server`` already.
+    """
+
+    settings: Nginx
+    build: Build
+    folder: Path
+    token: str
+    ipv6: bool = False
+    root: bool = False
+    present: frozenset[str] = frozenset()
+    default_servers: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> bool:
+        """The main file is ours."""
+        return self.settings.mode == "own"
+
+    @property
+    def root_file(self) -> Path:
+        """The file that names the parts, and whose rename is the commit."""
+        return self.folder / ("nginx.conf" if self.own else "http.conf")
+
+    @property
+    def parts_folder(self) -> Path:
+        """Where the parts are."""
+        return self.folder / "parts"
+
+    @property
+    def proof_name(self) -> str:
+        """The host name under which nginx answers the nonce."""
+        return f"{self.token}.proxyconf.invalid"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where nginx listens, each once: nginx refuses an address that is listened on twice."""
+        wanted = dict.fromkeys(canonical_listen(address) for address in self.settings.listen.http)
+        if self.ipv6:
+            wanted |= {f"[::]:{address}": None for address in wanted if address.isdigit()}
+        return tuple(sorted(wanted))
+
+
+def canonical_listen(text: str) -> str:
+    """Write what ``listen`` takes in one way: ``80``, ``127.0.0.1:80``, ``[::]:80``.
+
+    A host name and a unix socket are returned as they are.
+    """
+    found = re.fullmatch(r"(?:(\*|[\d.]*|\[[\da-fA-F:.]+\]):)?(\d+)|([\d.]+|\[[\da-fA-F:.]+\]|\*)", text)
+    if not found:
+        return text
+    host, port = found[1] or found[3] or "", int(found[2] or 80)
+    if host in ("", "*", "0.0.0.0"):  # noqa: S104 - read, not listened on
+        return str(port)
+    try:
+        return f"[{ipaddress.IPv6Address(host[1:-1])}]:{port}" if host[0] == "[" else f"{host}:{port}"
+    except ValueError:
+        return text

@@ -1,0 +1,166 @@
+"""The text of the root file: the one that names the parts, and answers the proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyconf.nginx import quoting
+from proxyconf.nginx.parts import proxy_lines
+from proxyconf.nginx.quoting import Lines, block, comment, directive, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxyconf.nginx.dialect import Dialect
+
+_EMPTY = quoting.quote("")
+_OWN = (
+    comment("Written by proxyconf, again and again: what you change here is lost."),
+    comment("Yours go to files beside this one: main.d/*.conf for what stands outside the http block,"),
+    comment("http.d/*.conf for what stands inside it."),
+)
+_INCLUDED = (comment("Written by proxyconf, again and again: what you change here is lost."),)
+
+# Forwarded headers. $pc_trusted is 0 or 1, so "~^1." is a trusted peer that sent the header: it is believed.
+# Everybody else's are overwritten.
+_FORWARDED = (
+    block(
+        "map $pc_trusted$http_x_real_ip $pc_real_ip",
+        body=(directive("default $remote_addr"), directive("~^1. $http_x_real_ip")),
+    ),
+    block(
+        "map $pc_trusted $pc_forwarded_for",
+        body=(directive("default $remote_addr"), directive("1 $proxy_add_x_forwarded_for")),
+    ),
+    block(
+        "map $pc_trusted$http_x_forwarded_proto $pc_forwarded_proto",
+        body=(directive("default $scheme"), directive("~^1. $http_x_forwarded_proto")),
+    ),
+    block(
+        "map $pc_trusted$http_x_forwarded_host $pc_forwarded_host",
+        body=(directive("default $host$pc_port"), directive("~^1. $http_x_forwarded_host")),
+    ),
+    block(
+        "map $pc_trusted$http_x_forwarded_port $pc_forwarded_port",
+        body=(directive("default $server_port"), directive("~^1. $http_x_forwarded_port")),
+    ),
+    block(
+        "map $pc_trusted $pc_forwarded",
+        body=(directive("default", _EMPTY), directive("1 $http_forwarded")),
+    ),
+)
+
+
+def root_text(dialect: Dialect, files: Iterable[str], *, hosts: int, nonce: str) -> bytes:
+    """Write the root file.
+
+    Args:
+        dialect: For which nginx.
+        files: Of the parts, in order.
+        hosts: How many of the parts are hosts.
+        nonce: What the proof answers.
+
+    Raises:
+        BadValueError: A setting can't be written, such as a folder with a ``*`` in its name.
+    """
+    http = (
+        *_hash_sizes(dialect, hosts + 1),
+        *_variables(dialect),
+        *(_http_of_our_own(dialect) if dialect.own else ()),
+        *_default_server(dialect),
+        _proof_server(dialect, nonce),
+        quoting.includes(dialect.parts_folder, files),
+    )
+    lines = (*_OWN, *_main(dialect), block("http", body=http)) if dialect.own else (*_INCLUDED, *http)
+    return quoting.joined(lines).encode()
+
+
+def _main(dialect: Dialect) -> Iterator[Lines]:
+    """Write what stands outside the http block."""
+    settings, folder = dialect.settings, dialect.folder
+    if dialect.root and settings.user:
+        yield directive("user", quoting.user_name(settings.user))
+    if settings.worker_processes == "auto":
+        yield directive("worker_processes auto")
+    else:
+        yield directive("worker_processes", quoting.number(settings.worker_processes, at_most=1024))
+    yield directive("pid", quoting.file(folder / "nginx.pid"))
+    yield directive("error_log", quoting.file(folder / "error.log"), word("warn"))
+    # refused inside http
+    yield directive("worker_shutdown_timeout", quoting.duration(settings.worker_shutdown_timeout))
+    yield directive("include", quoting.files(folder / "main.d"))
+    connections = quoting.number(settings.worker_connections, at_most=1_000_000)
+    yield block("events", body=(directive("worker_connections", connections),))
+
+
+def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
+    """Write what the http block of somebody else's nginx has already, or must not inherit."""
+    settings, folder = dialect.settings, dialect.folder
+    for name in dialect.build.temp_paths:
+        yield directive(quoting.identifier(f"{name}_temp_path"), quoting.file(folder / "temp" / name))
+    yield directive("access_log", quoting.file(settings.access_log) if settings.access_log else word("off"))
+    if dialect.build.keepalive_min_timeout:
+        yield directive("keepalive_min_timeout 3s")
+    yield proxy_lines(dialect)
+    yield directive("include", quoting.files(folder / "http.d"))
+
+
+def _hash_sizes(dialect: Dialect, names: int) -> Iterator[Lines]:
+    """Write the sizes of the table of names: with the default ONE of 47 characters fails everything."""
+    if "server_names_hash_bucket_size" not in dialect.present:
+        yield directive("server_names_hash_bucket_size 512")
+    if "server_names_hash_max_size" not in dialect.present:
+        size = max(512, 1 << (4 * names - 1).bit_length())  # a smaller one only costs a warning
+        yield directive("server_names_hash_max_size", quoting.number(size, at_most=1 << 30))
+
+
+def _variables(dialect: Dialect) -> Iterator[Lines]:
+    """Write our variables; nginx computes one only where it is used."""
+    yield block("geo $pc_dollar", body=(directive("default", quoting.quote_plain("$")),))
+    # nothing but websockets: an upgrade to h2c would lead past the routes
+    yield block(
+        "map $http_upgrade $pc_upgrade",
+        body=(directive("default", _EMPTY), directive("websocket websocket")),
+    )
+    unused = _EMPTY if dialect.settings.keepalive else word("close")
+    yield block(
+        "map $http_upgrade $pc_connection",
+        body=(directive("default", unused), directive("websocket upgrade")),
+    )
+    yield block(
+        "map $http_host $pc_port",
+        body=(directive("default", _EMPTY), directive("~(?<pc_given_port>:[0-9]+)$ $pc_given_port")),
+    )
+    trusted = (
+        directive(quoting.network(peer), word("1")) for peer in sorted(dialect.settings.trusted_proxies)
+    )
+    yield block("geo $pc_trusted", body=(directive("default 0"), *trusted))
+    yield from _FORWARDED
+
+
+def _default_server(dialect: Dialect) -> Iterator[Lines]:
+    """Write what answers an unknown host, on the addresses where nothing does yet."""
+    addresses = [address for address in dialect.addresses if address not in dialect.default_servers]
+    if addresses:
+        listens = (
+            directive("listen", quoting.listen(address), word("default_server")) for address in addresses
+        )
+        status = quoting.number(dialect.settings.default_status, at_most=999)
+        yield block("server", body=(*listens, directive("return", status)))
+
+
+def _proof_server(dialect: Dialect, nonce: str) -> Lines:
+    """Write what proves that nginx runs this very configuration."""
+    # an address has its options once, and this server is on all of them
+    options = (word("reuseport"),) if dialect.settings.listen.reuseport else ()
+    listens = (directive("listen", quoting.listen(address), *options) for address in dialect.addresses)
+    return block(
+        "server",
+        body=(
+            *listens,
+            directive("server_name", quoting.host_name(dialect.proof_name)),
+            directive("access_log off"),
+            directive("default_type text/plain"),
+            directive("return 200", quoting.quote(nonce)),
+        ),
+    )

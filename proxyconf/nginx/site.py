@@ -1,0 +1,199 @@
+"""A snapshot to the site: the files that nginx reads. Pure: the same input, the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from proxyconf.errors import BadValueError, UsageError
+from proxyconf.model import Problem
+from proxyconf.nginx.dialect import Dialect, canonical_listen
+from proxyconf.nginx.parts import Part, host_part, server_lines, service_part
+from proxyconf.nginx.root import root_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from proxyconf.model import Route, Snapshot
+
+__all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]
+
+# kind and name of a part to the good one to use in its place, or to None to leave it out
+SetAside: TypeAlias = "Mapping[tuple[str, str], Part | None]"
+_Outcome: TypeAlias = "Part | Problem | None"
+_NOTHING: SetAside = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All files of the site, as bytes.
+
+    Attributes:
+        parts: Services sorted by name, then hosts sorted by name.
+        digest: Of everything but the nonce.
+        dialect: It was rendered for.
+        problems: Parts that could not be written. Values are checked where they are read, so there should
+            be none; but one bad value must never block the others.
+    """
+
+    parts: tuple[Part, ...]
+    digest: str
+    dialect: Dialect
+    problems: tuple[Problem, ...] = ()
+
+    def root(self, nonce: str) -> bytes:
+        """Return the root file, which names the parts and answers *nonce* as the proof.
+
+        Raises:
+            BadValueError: The nonce can't be written.
+        """
+        return _root(self.dialect, self.parts, nonce)
+
+
+class Renderer:
+    """Renders snapshots for one nginx; what a snapshot shares with the last one is not written anew."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        """Check that the settings can be written.
+
+        Raises:
+            UsageError: They can't.
+        """
+        try:
+            begin = server_lines(dialect)
+            _root(dialect, (), "")
+        except BadValueError as exc:
+            raise UsageError(f"[nginx]: {exc}") from exc
+        keepalive = dialect.settings.keepalive
+        self._dialect = dialect
+        self._by_host = _ByHost()
+        self._services = _Memo("service", lambda name, ends: service_part(name, ends, keepalive=keepalive))
+        self._hosts = _Memo(
+            "host", lambda name, routes, live: host_part(name, routes, live=live, begin=begin)
+        )
+        self._chosen: tuple[object, _Chosen] = ((), _Chosen())
+
+    def render(self, snapshot: Snapshot, *, set_aside: SetAside = _NOTHING) -> Site:
+        """Render *snapshot*.
+
+        A service that no host leads to has no part. One without endpoints has none either, and its routes
+        answer 503.
+
+        Args:
+            snapshot: What nginx should know.
+            set_aside: Parts to use in place of what the snapshot gives, or None to leave one out. A service
+                left out counts as one without endpoints; a host is also left out where its substitute needs
+                a service that is not there. What the snapshot does not have any more is passed over.
+        """
+        self._services.turn()
+        services: dict[str, Part] = {}
+        problems: list[Problem] = []
+        for name, endpoints in snapshot.services.items():
+            if endpoints:
+                key = ("service", name)
+                aside = key in set_aside
+                outcome: _Outcome = set_aside[key] if aside else self._services.get(name, endpoints)
+                _sort_out(outcome, services, problems)
+        hosts = self._choose_hosts(snapshot.routes, frozenset(services), set_aside)
+        parts = (*(services[name] for name in hosts.needs), *hosts.parts)
+        return Site(parts, _digest(self._dialect, parts), self._dialect, (*problems, *hosts.problems))
+
+    def _choose_hosts(self, routes: Sequence[Route], live: frozenset[str], set_aside: SetAside) -> _Chosen:
+        by_host = self._by_host.group(routes)
+        inputs = (by_host, live, {key: part for key, part in set_aside.items() if key[0] == "host"})
+        # most changes are of endpoints only: then every host stays as it is, and none is looked at
+        if self._chosen[0] != inputs:
+            self._hosts.turn()
+            self._chosen = (inputs, self._write_hosts(*inputs))
+        return self._chosen[1]
+
+    def _write_hosts(
+        self, by_host: Mapping[str, tuple[Route, ...]], live: frozenset[str], set_aside: SetAside
+    ) -> _Chosen:
+        parts: dict[str, Part] = {}
+        problems: list[Problem] = []
+        for host, routes in by_host.items():
+            key = ("host", host)
+            if key in set_aside:
+                substitute = set_aside[key]
+                outcome: _Outcome = substitute if substitute and substitute.needs <= live else None
+            else:
+                needs = frozenset([route.service for route in routes if route.service in live])
+                outcome = self._hosts.get(host, routes, needs)
+            _sort_out(outcome, parts, problems)
+        needed = frozenset().union(*[part.needs for part in parts.values()])
+        return _Chosen(tuple(parts.values()), tuple(sorted(needed)), tuple(problems))
+
+
+class _Chosen(NamedTuple):
+    """The parts of the hosts, and the services that they need."""
+
+    parts: tuple[Part, ...] = ()
+    needs: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class _ByHost:
+    """The routes of each host; grouped anew only when the routes change."""
+
+    def __init__(self) -> None:
+        self._routes: Sequence[Route] = ()
+        self._hosts: dict[str, tuple[Route, ...]] = {}
+
+    def group(self, routes: Sequence[Route]) -> Mapping[str, tuple[Route, ...]]:
+        if self._routes != routes:
+            hosts: dict[str, list[Route]] = {}
+            for route in routes:
+                hosts.setdefault(route.host, []).append(route)
+            self._hosts = {host: tuple(hosts[host]) for host in sorted(hosts)}
+            self._routes = routes
+        return self._hosts
+
+
+class _Memo:
+    """What was written for the last snapshot, and from what; whatever a snapshot does not use is dropped."""
+
+    def __init__(self, kind: Literal["service", "host"], write: Callable[..., Part]) -> None:
+        self._kind = kind
+        self._write = write
+        self._last: dict[str, tuple[object, Part | Problem]] = {}
+        self._now: dict[str, tuple[object, Part | Problem]] = {}
+
+    def turn(self) -> None:
+        """Begin with another snapshot."""
+        self._last, self._now = self._now, {}
+
+    def get(self, name: str, *inputs: object) -> Part | Problem:
+        """Return what *inputs* give for *name*."""
+        found = self._last.get(name)
+        if found is None or found[0] != inputs:
+            found = (inputs, self._try(name, inputs))
+        self._now[name] = found
+        return found[1]
+
+    def _try(self, name: str, inputs: tuple[object, ...]) -> Part | Problem:
+        try:
+            return self._write(name, *inputs)
+        except BadValueError as exc:
+            return Problem(self._kind, name, str(exc))
+
+
+def _sort_out(outcome: _Outcome, parts: dict[str, Part], problems: list[Problem]) -> None:
+    if isinstance(outcome, Part):
+        parts[outcome.name] = outcome
+    elif outcome:
+        problems.append(outcome)
+
+
+def _root(dialect: Dialect, parts: Sequence[Part], nonce: str) -> bytes:
+    hosts = sum(part.kind == "host" for part in parts)
+    return root_text(dialect, [part.file for part in parts], hosts=hosts, nonce=nonce)
+
+
+def _digest(dialect: Dialect, parts: Sequence[Part]) -> str:
+    """Digest the root file without its parts, and their names, which are digests themselves."""
+    hosts = sum(part.kind == "host" for part in parts)
+    root = root_text(dialect, (), hosts=hosts, nonce="")
+    return hashlib.sha256(root + "\n".join([part.file for part in parts]).encode()).hexdigest()
