@@ -19,8 +19,11 @@ if [ ! -e $policy ]; then
     chmod 755 $policy
 fi
 before=$(units)
+compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt-get update -q
 install "$@" || { apt-get update -q && install "$@"; }
 
 comm -13 <(echo "$before") <(units) | while read -r link; do
-    systemctl disable --quiet "${link##*/}" && echo "apt-install: ${link##*/} is not started at boot (systemctl enable ${link##*/} would)"
+    rm "$link"                          # what `systemctl disable` does, where there is one
+    unit=${link##*/}
+    echo "apt-install: $unit does not start at boot (systemctl enable $unit, for those who want it)"
 done

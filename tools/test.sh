@@ -6,12 +6,13 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 tools/setup.sh test
-if [ "$(id -u)" = 0 ] || ! prefix=$(as_root "for the tests on a real Docker engine, in namespaces of its own"); then
+if [ "$(id -u)" != 0 ]; then
+    if prefix=$(as_root "for the tests on a real Docker engine, in namespaces of its own"); then
+        exec $prefix env PATH="$PATH" CI="${CI:-}" PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-}" tools/test.sh "$@"
+    fi
     exec .venv/bin/python -m pytest "$@"
 fi
 code=0
-$prefix env PATH="$PATH" CI="${CI:-}" PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-}" PYTHONDONTWRITEBYTECODE=1 \
-    .venv/bin/python -m pytest "$@" || code=$?
-# caches and coverage data stay this user's
-$prefix find . -xdev -user root -exec chown -h "$(id -u):$(id -g)" {} +
+.venv/bin/python -m pytest "$@" || code=$?
+give_back
 exit $code

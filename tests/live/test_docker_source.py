@@ -210,12 +210,12 @@ async def test_an_engine_that_hangs(docker_engine: DockerEngine) -> None:
     """It neither answers nor hangs up; the periodic list notices."""
     pid = int((docker_engine.folder / "dockerd.pid").read_text())
     async with watching(docker_engine, relist="200ms", timeout="500ms") as watch:
-        await docker_engine.inside("kill", "-STOP", str(pid))
+        await docker_engine.inside("bash", "-c", f"kill -STOP {pid}")
         try:
             with pytest.raises(SourceError, match="no answer in time"):
                 await watch.next()
         finally:
-            await docker_engine.inside("kill", "-CONT", str(pid))
+            await docker_engine.inside("bash", "-c", f"kill -CONT {pid}")
 
 
 async def test_poll_sees_the_same(docker_engine: DockerEngine) -> None:
