@@ -6,11 +6,9 @@ sources into one `Snapshot`, from which nginx's configuration is rendered.
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - listings are saved, and read again by their annotations
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import NamedTuple
 
 
 class Entry(NamedTuple):
@@ -19,10 +17,12 @@ class Entry(NamedTuple):
     Attributes:
         value: The raw bytes, as the store holds them.
         born: Orders keys of one source by age (etcd: create revision); smaller is older.
+        where: Its place, for people, where the listing's `place` does not say it.
     """
 
     value: bytes
     born: int = 0
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,18 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
     urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A listing that arrived.
+
+    Attributes:
+        fresh: It is the first of its connection: after a start or an outage, so the loss guard looks at it.
+    """
+
+    listing: Listing
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PATH = re.compile(r"/[A-Za-z0-9._~@:+,=/-]*")
 _ADDRESS = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]+)")
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -185,7 +186,7 @@ def _ip(text: str, literal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     if ip.version == 6 and ip.ipv4_mapped:
         # one server should have one address, or it counts twice
         raise BadValueError(f"{shown(text)} is an IPv4 address in disguise (write {ip.ipv4_mapped})")
-    if ip.is_unspecified or ip.is_multicast or ip == ipaddress.IPv4Address("255.255.255.255"):
+    if ip.is_unspecified or ip.is_multicast or ip == _BROADCAST:
         raise BadValueError(f"{shown(text)} is not the address of one server (write its own)")
     return ip
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TEXT = st.one_of(
     st.text(max_size=300),
     st.text(alphabet="aZ09.-_*:[]/%~ \n\0;{}\"'$\\ü\uff0f\u3002", max_size=40),
-    st.from_regex(r"(\*\.)?([a-zA-Zß_-]{1,64}\.){0,3}[a-z0-9]{1,5}\.?\n?"),
-    st.from_regex(r"(/[a-z.%]{0,4}){0,4}/?"),
+    st.from_regex(r"\A(\*\.)?([a-zA-Zß_-]{1,64}\.){0,3}[a-z0-9]{1,5}\.?\n?\Z"),
+    st.from_regex(r"\A(/[a-z.%]{0,4}){0,4}/?\n?\Z"),
     st.ip_addresses(v=4).map(lambda ip: f"{ip}:80"),
     st.ip_addresses(v=6).map(lambda ip: f"[{ip.exploded}]:443"),
 )

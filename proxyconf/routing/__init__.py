@@ -1,0 +1,34 @@
+"""What a listing asks for: keys and container labels to routes and endpoints. Pure, but for its memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyconf.model import Claims
+from proxyconf.routing.containers import Containers
+from proxyconf.routing.keys import Keys
+
+if TYPE_CHECKING:
+    from proxyconf.model import Listing
+
+
+class Reader:
+    """Reads the listings of one source, one after the other.
+
+    It remembers what it read: what is the same in the next listing gives the very same objects, so that a
+    change costs what changed; and what is bad there keeps its last good form.
+    """
+
+    def __init__(self) -> None:
+        self._keys = Keys()
+        self._containers = Containers()
+
+    def read(self, listing: Listing) -> Claims:
+        """Return what *listing* asks for: members and routes by key, bad values as problems."""
+        keys, containers = self._keys.read(listing), self._containers.read(listing)
+        return Claims(
+            listing.source,
+            keys.members + containers.members,
+            keys.routes + containers.routes,
+            listing.problems + keys.problems + containers.problems,
+        )

@@ -1,0 +1,179 @@
+"""The layout of keys, as etcd has them and files imitate them.
+
+    services/<service>/<instance> = 10.0.0.1:8080
+                                    {"address": "10.0.0.1:8080", "weight": 2, "backup": false}
+    routes/<name>                 = {"host": "app.example.com", "path": "/", "service": "web"}
+
+The plain form is what Registrator and sidekick units write. A route without a service leads to the one that
+has its name.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+
+from proxyconf import values
+from proxyconf.errors import BadValueError
+from proxyconf.model import Claims, Endpoint, Entry, Member, Problem, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxyconf.model import Listing
+
+_FOLDERS = {"services": "endpoint", "routes": "route"}
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+T = TypeVar("T")
+
+
+class _EndpointValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``services/<service>/<instance>`` may hold as JSON."""
+
+    address: str
+    weight: int = 1
+    backup: bool = False
+    draining: bool = False
+
+
+class _RouteValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``routes/<name>`` may hold."""
+
+    host: str
+    path: str = "/"
+    service: str = ""
+
+
+class _Seen(NamedTuple):
+    """A key as it was read; at most one of member and route is there."""
+
+    entry: Entry
+    member: Member | None = None
+    route: Route | None = None
+    problem: Problem | None = None
+
+
+class Keys:
+    """Reads the keys of one source's listings; remembers each with what it came to."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+        self._place = ""
+
+    def read(self, listing: Listing) -> Claims:
+        """Return what the keys of *listing* ask for."""
+        if listing.place != self._place:  # another prefix: these are other keys
+            self._seen, self._place = {}, listing.place
+        seen, entries = self._seen, listing.keys
+        found = []
+        for key in sorted(entries):
+            entry, known = entries[key], seen.get(key)
+            # most entries are the very same objects as last time, which is tested at a fraction of the cost
+            if known is None or (known[0] is not entry and known[0] != entry):
+                known = seen[key] = _look(key, entry, known, listing)
+            found.append(known)
+        if len(seen) > len(found):
+            self._seen = {key: seen[key] for key in entries}
+        return Claims(
+            listing.source,
+            tuple([one.member for one in found if one.member is not None]),
+            tuple([one.route for one in found if one.route is not None]),
+            # keys in an unknown folder share one problem
+            tuple(dict.fromkeys([one.problem for one in found if one.problem is not None])),
+        )
+
+
+def _look(key: str, entry: Entry, before: _Seen | None, listing: Listing) -> _Seen:
+    """Read one key; if it is bad, keep what it was before."""
+    folder, _, rest = key.partition("/")
+    if folder not in _FOLDERS:
+        return _Seen(entry, problem=_stray(folder, listing))
+    where = entry.where or listing.place.format(key=key)
+    try:
+        if folder == "services":
+            return _Seen(entry, member=_read_member(rest, key, entry, where))
+        return _Seen(entry, route=_read_route(rest, key, entry, where, listing.source))
+    except BadValueError as exc:
+        kept = before is not None and (before.member or before.route)
+        why = f"{exc}; its last good form is kept" if kept else str(exc)
+        problem = Problem(_FOLDERS[folder], where if where.isprintable() else values.shown(where), why)
+        return before._replace(entry=entry, problem=problem) if before else _Seen(entry, problem=problem)
+
+
+def _stray(folder: str, listing: Listing) -> Problem:
+    hint = values.spelling(folder, _FOLDERS)
+    if hint.startswith("known"):
+        hint = "understood are services/<service>/<instance> and routes/<name>"
+    shown = folder if folder.isprintable() else values.shown(folder)
+    return Problem("source", listing.place.format(key=shown), f"nothing is read from here ({hint})")
+
+
+def _read_member(rest: str, key: str, entry: Entry, where: str) -> Member:
+    service, _, instance = rest.partition("/")
+    if not instance or "/" in instance or not instance.isprintable():
+        raise BadValueError("is no endpoint's key (write services/<service>/<instance>)")
+    text = _text(entry.value)
+    value = _parse(text, _EndpointValue) if text.startswith("{") else _EndpointValue(text)
+    return Member(
+        # interned: thousands of members share a few names, which are compared all the time
+        service=sys.intern(values.service_name(service)),
+        endpoint=Endpoint(
+            values.address(value.address), values.weight(value.weight), value.backup, value.draining
+        ),
+        key=key,
+        where=where,
+        born=entry.born,
+    )
+
+
+def _read_route(name: str, key: str, entry: Entry, where: str, source: str) -> Route:
+    if not name or "/" in name or not name.isprintable():
+        raise BadValueError("is no route's key (write routes/<name>)")
+    value = _parse(_text(entry.value), _RouteValue)
+    try:
+        service = values.service_name(value.service or name)
+    except BadValueError as exc:
+        raise BadValueError(f"service: {exc}" if value.service else f"{exc}; set service") from exc
+    return Route(
+        host=values.host(value.host),
+        path=values.path(value.path),
+        service=sys.intern(service),
+        key=key,
+        where=where,
+        source=source,
+        born=entry.born,
+    )
+
+
+def _text(raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8").strip(" \t\r\n")
+    except UnicodeDecodeError:
+        raise BadValueError(f"{values.shown(raw)} is not UTF-8") from None
+    if not text:
+        raise BadValueError("the value is empty (delete the key, if that is what it means)")
+    return text
+
+
+def _parse(text: str, into: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=into)
+    except msgspec.ValidationError as exc:
+        raise BadValueError(_reason(str(exc), into)) from exc
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise BadValueError(f"{values.shown(text)} is no JSON object ({exc})") from exc
+
+
+def _reason(message: str, into: type) -> str:
+    """Return what msgspec says in our form."""
+    if found := _UNKNOWN_FIELD.fullmatch(message):
+        known: Mapping[str, object] = into.__annotations__
+        return f"unknown field {values.shown(found[1])} ({values.spelling(found[1], known)})"
+    reason, _, at = message.partition(" - at ")
+    field = at.strip("`").removeprefix("$.")
+    reason = (reason[:1].lower() + reason[1:]).replace("`", "")
+    return f"{field}: {reason}" if field else reason

@@ -1,0 +1,211 @@
+"""Containers to claims, and the reader of a whole listing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxyconf.model import Claims, Container, Endpoint, Entry, Listing, Member, Problem, Route
+from proxyconf.routing import Reader
+
+LABELS = {"proxyconf.host": "a.test"}
+WEB = Container(
+    "1" * 64, "web-1", LABELS, "running", networks={"bridge": "172.17.0.2"}, ports=(8080,), created=1700
+)
+
+
+def read(*containers: Container) -> Claims:
+    return Reader().read(Listing("docker", containers=containers))
+
+
+def labelled(**labels: str) -> Container:
+    """Return the container with other labels; ``api__host`` stands for ``proxyconf.api.host``."""
+    spelled_out = {"proxyconf." + name.replace("__", "."): value for name, value in labels.items()}
+    return replace(WEB, labels=spelled_out)
+
+
+def address_of(container: Container) -> str:
+    claims = read(container)
+    assert claims.problems == ()
+    return claims.members[0].endpoint.address
+
+
+def test_a_container_with_a_host() -> None:
+    where = "container web-1 label proxyconf.host"
+    key = "1" * 64 + "/"
+    assert read(WEB) == Claims(
+        "docker",
+        members=(Member("a.test/", Endpoint("172.17.0.2:8080"), key, where, 1700),),
+        routes=(Route("a.test", "/", "a.test/", key, where, "docker", 1700),),
+    )
+
+
+def test_a_container_without_our_labels_is_ignored() -> None:
+    assert read(replace(WEB, labels={"com.example": "x"}, ports=(), networks={})) == Claims("docker")
+
+
+def test_a_mere_member_of_a_service() -> None:
+    """Its route comes from elsewhere: from etcd, or from the host rule."""
+    claims = read(labelled(service="web", weight="2", backup="true"))
+    where = "container web-1 label proxyconf.service"
+    endpoint = Endpoint("172.17.0.2:8080", 2, backup=True)
+    assert claims == Claims("docker", members=(Member("web", endpoint, "1" * 64 + "/", where, 1700),))
+
+
+def test_a_list_of_hosts() -> None:
+    """Each has a service of its own, unless the label names one."""
+    claims = read(labelled(host="b.test a.test"))
+    keys = ["1" * 64 + "//a.test", "1" * 64 + "//b.test"]
+    assert [(route.key, route.host, route.service) for route in claims.routes] == [
+        (keys[0], "a.test", "a.test/"),
+        (keys[1], "b.test", "b.test/"),
+    ]
+    assert [(member.key, member.service) for member in claims.members] == [
+        (keys[0], "a.test/"),
+        (keys[1], "b.test/"),
+    ]
+    claims = read(labelled(host="b.test a.test", service="web"))
+    assert [(member.key, member.service) for member in claims.members] == [("1" * 64 + "/", "web")]
+    assert [route.service for route in claims.routes] == ["web", "web"]
+
+
+def test_several_routes() -> None:
+    claims = read(labelled(host="a.test", admin__host="admin.test", admin__port="9000"))
+    assert [(route.key[64:], route.claim, route.where) for route in claims.routes] == [
+        ("/", "a.test/", "container web-1 label proxyconf.host"),
+        ("/admin", "admin.test/", "container web-1 label proxyconf.admin.host"),
+    ]
+    assert [member.endpoint.address for member in claims.members] == ["172.17.0.2:8080", "172.17.0.2:9000"]
+
+
+def test_equal_claims_of_containers_share_a_service() -> None:
+    other = replace(WEB, id="0" * 64, name="web-2", networks={"bridge": "172.17.0.3"})
+    claims = read(WEB, other)
+    assert [(member.service, member.key[0]) for member in claims.members] == [
+        ("a.test/", "0"),
+        ("a.test/", "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("container", "address"),
+    [
+        pytest.param(labelled(host="a.test", port="80"), "172.17.0.2:80", id="port of the label"),
+        pytest.param(
+            replace(WEB, networks={"bridge": "172.17.0.2", "edge": "10.0.0.2"}),
+            "10.0.0.2:8080",
+            id="default last",
+        ),
+        pytest.param(
+            replace(WEB, networks={"b": "10.0.0.3", "a": "10.0.0.2"}), "10.0.0.2:8080", id="first of several"
+        ),
+        pytest.param(
+            replace(labelled(host="a.test", network="b"), networks={"b": "10.0.0.3", "a": "10.0.0.2"}),
+            "10.0.0.3:8080",
+            id="network of the label",
+        ),
+        pytest.param(replace(WEB, networks={"host": ""}), "127.0.0.1:8080", id="network of the host"),
+        pytest.param(replace(WEB, networks={"six": "fd00::2"}), "[fd00::2]:8080", id="IPv6"),
+    ],
+)
+def test_the_address(container: Container, address: str) -> None:
+    assert address_of(container) == address
+
+
+@pytest.mark.parametrize(
+    ("container", "why"),
+    [
+        pytest.param(
+            replace(WEB, ports=(80, 443)),
+            "it exposes the ports 80, 443 (name the one to use with the label proxyconf.port)",
+            id="several ports",
+        ),
+        pytest.param(
+            replace(labelled(api__host="a.test"), ports=()),
+            "it exposes no port (name the one to use with the label proxyconf.api.port)",
+            id="no port",
+        ),
+        pytest.param(
+            replace(WEB, networks={}),
+            "it runs without an address in any network (connect it to one)",
+            id="no network",
+        ),
+        pytest.param(
+            replace(labelled(host="a.test", network="edge"), networks={"b": "10.0.0.3", "a": "10.0.0.2"}),
+            "it has no address in the network 'edge', only in a, b (correct the label",
+            id="another network",
+        ),
+        pytest.param(
+            replace(WEB, networks={"bridge": "unknown"}),
+            "'unknown:8080' is no address",
+            id="no address of an engine",
+        ),
+    ],
+)
+def test_an_endpoint_that_is_not_known_is_a_problem(container: Container, why: str) -> None:
+    """Its route stays: a known host without endpoints is answered with 503."""
+    claims = read(container)
+    assert (claims.members, len(claims.routes)) == ((), 1)
+    (problem,) = claims.problems
+    assert (problem.what, problem.where) == ("container", "web-1")
+    assert problem.why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "serves"),
+    [
+        pytest.param("running", "", True, id="running"),
+        pytest.param("running", "healthy", True, id="healthy"),
+        pytest.param("running", "starting", False, id="starting"),
+        pytest.param("running", "unhealthy", False, id="unhealthy"),
+        pytest.param("created", "", False, id="created"),
+        pytest.param("paused", "", False, id="paused"),
+        pytest.param("exited", "", False, id="exited"),
+    ],
+)
+def test_only_a_running_healthy_container_serves(state: str, health: str, serves: bool) -> None:  # noqa: FBT001
+    """Its route stays as long as it exists."""
+    claims = read(replace(WEB, state=state, health=health))
+    assert (len(claims.members), len(claims.routes), claims.problems) == (int(serves), 1, ())
+
+
+def test_a_stopped_container_without_ports_is_no_problem() -> None:
+    """An engine lists neither ports nor addresses of one that does not run."""
+    assert read(replace(WEB, state="exited", networks={}, ports=())).problems == ()
+
+
+def test_a_container_that_was_told_to_stop_drains() -> None:
+    assert read(replace(WEB, draining=True)).members[0].endpoint == Endpoint("172.17.0.2:8080", draining=True)
+
+
+def test_a_bad_label_is_a_problem_and_the_good_ones_count() -> None:
+    claims = read(labelled(host="a.test", weight="0", api__host="api.test", api__weight="1"))
+    assert [route.host for route in claims.routes] == ["api.test"]
+    assert claims.problems == (
+        Problem("container", "web-1 label proxyconf.weight", "'0' is no weight (a number from 1 to 1000)"),
+    )
+
+
+def test_what_stays_the_same_is_the_same_object() -> None:
+    """Routes also when only the container's state is another."""
+    reader = Reader()
+    other = replace(WEB, id="2" * 64)
+    before = reader.read(Listing("docker", containers=(WEB, other)))
+    after = reader.read(Listing("docker", containers=(replace(WEB), replace(other, state="paused"))))
+    assert after.members == before.members[:1]
+    assert after.members[0] is before.members[0]
+    assert [new is old for new, old in zip(after.routes, before.routes, strict=True)] == [True, True]
+
+
+def test_a_renamed_container_is_read_again() -> None:
+    reader = Reader()
+    reader.read(Listing("docker", containers=(WEB,)))
+    (route,) = reader.read(Listing("docker", containers=(replace(WEB, name="new"),))).routes
+    assert route.where == "container new label proxyconf.host"
+
+
+def test_what_the_source_skipped_is_a_problem_too() -> None:
+    skipped = Problem("file", "a.toml:1", "is no TOML")
+    listing = Listing("file", keys={"x/y": Entry(b"")}, containers=(), problems=(skipped,))
+    assert Reader().read(listing).problems[0] is skipped
