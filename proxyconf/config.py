@@ -280,7 +280,7 @@ def load(
     known = (*msgspec.structs.asdict(Tables()), *kinds)
     overlay, warnings = _from_environment(environment or {}, known)
     for more in (overlay, flags or {}):
-        _lay_over(values, more)
+        lay_over(values, more)
     _refuse_unknown(values, known, place, "table")
     sources = tuple(
         table
@@ -334,7 +334,7 @@ def _from_environment(
             if table == "nginx" and key.startswith("listen_")
             else [key]
         )
-        _lay_over(overlay, nested([table, *parts], scalar(text)))
+        lay_over(overlay, nested([table, *parts], scalar(text)))
     return overlay, tuple(warnings)
 
 
@@ -354,10 +354,10 @@ def scalar(text: str) -> object:
         return text
 
 
-def _lay_over(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+def lay_over(values: dict[str, Any], more: Mapping[str, Any]) -> None:
     for key, value in more.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _lay_over(values[key], value)
+            lay_over(values[key], value)
         else:
             values[key] = value
 

@@ -25,6 +25,10 @@ class BadValueError(ProxyconfError):
     """A value from a source is not of its type; it becomes a `Problem` where it was read."""
 
 
+class CommandError(ProxyconfError):
+    """A program could not be started, or did not end in time; it says nothing about what was asked."""
+
+
 class RefusedError(ProxyconfError):
     """``nginx -t`` refuses a candidate; to try the same bytes again is pointless.
 
@@ -47,6 +51,10 @@ class ReloadRefusedError(ReloadError):
 
 class NotRunningError(ReloadError):
     """No nginx runs on our file. A state, not a failure: its start settles it."""
+
+
+class StateError(ProxyconfError):
+    """Our own folder can't be used (permission, a full disk, another proxyconf)."""
 
 
 class Shutdown(Exception):  # noqa: N818 - not an error: it ends the task group from inside

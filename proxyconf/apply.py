@@ -1,0 +1,271 @@
+"""Bring the site into nginx: render, check, install, reload, prove; undo what nginx refuses.
+
+"Applied" is a generation whose nonce nginx has answered, never "the file on disk is equal". Whatever fails is
+left so that nginx serves, and would start from, the last good generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
+from proxyconf.nginx.folder import parts_of
+from proxyconf.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from proxyconf.model import Problem, Snapshot
+    from proxyconf.nginx.control import Control, LogMark
+    from proxyconf.nginx.folder import Folder
+    from proxyconf.nginx.proof import Prober
+    from proxyconf.nginx.site import Renderer, Site
+    from proxyconf.state import Applied
+
+# a reload is seldom faster than 15 ms, so to ask more often at first would only take CPU from nginx
+_ASK_EVERY_S = (0.002, 0.005, 0.02, 0.1)
+_ASKS_AT_EACH = 40
+_PATIENCE_S = 5.0
+_PATIENCE_COSTS = 10
+_GENERATIONS_KEPT = 3  # the live one and two before it, whose workers may still be opening files
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A candidate that was installed.
+
+    Attributes:
+        digest: Of the candidate.
+        nonce: Of this attempt.
+        root: The root file.
+    """
+
+    digest: str
+    nonce: str
+    root: bytes
+
+
+@dataclass(slots=True)
+class Steps:
+    """What each step of a pass cost.
+
+    Attributes:
+        seconds: Step to seconds, in the order of the steps.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to the step *name*."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _nothing() -> None:
+    pass
+
+
+class Apply:
+    """The site's way into one nginx.
+
+    Attributes:
+        installed: What is on disk.
+        proved: What nginx serves, as far as it proved that; None when it may serve something else.
+        reloads: How many signals were sent.
+    """
+
+    def __init__(self, *, folder: Folder, renderer: Renderer, control: Control, prober: Prober) -> None:
+        self.installed: Generation | None = None
+        self.proved: Generation | None = None
+        self.reloads = 0
+        self.cost_s = 0.0
+        self._folder = folder
+        self._control = control
+        self._prober = prober
+        self._verdicts = Verdicts(renderer)
+        self._good: Generation | None = None
+        self._master: int | None = None
+        self._kept: list[frozenset[str]] = []
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what nginx refused and is set aside."""
+        return self._verdicts.problems
+
+    async def resume(self, applied: Applied | None) -> None:
+        """Take up what an earlier run left: nothing is written, and nginx is not reloaded, if it still serves.
+
+        Raises:
+            StateError: The folder can't be used.
+        """
+        await asyncio.to_thread(self._folder.prepare)
+        live = await asyncio.to_thread(self._folder.live)
+        if applied and live and applied.nonce.encode() in live:
+            self.installed = self._good = Generation(applied.digest, applied.nonce, live)
+            self._kept.append(parts_of(live))
+
+    async def serves(self) -> bool:
+        """Tell whether nginx still serves what is installed, as far as a cheap look tells."""
+        return self.installed is not None and await self._serves(self.installed.digest)
+
+    async def apply(self, snapshot: Snapshot, steps: Steps, *, beside: Callable[[], None]) -> bool:
+        """Make nginx serve *snapshot*; tell whether anything was done.
+
+        Args:
+            snapshot: What to serve.
+            steps: Gets the duration of each step.
+            beside: Blocking work that is done while nginx checks.
+
+        Raises:
+            RefusedError: nginx refuses the candidate, and no part of it is to blame; nothing was changed.
+            NotRunningError: Installed and checked, but no nginx runs.
+            ReloadRefusedError: The last good generation is back.
+            ReloadError: Installed and checked, but not proved; call again.
+            StateError, CommandError: Our folder, or nginx's program, can't be used.
+        """
+        with steps.timed("render"):
+            site = self._verdicts.render(snapshot)
+        if await self._serves(site.digest):
+            return False
+        if self.installed and self.installed.digest == site.digest:
+            await self._make_live(steps, ask_first=True)
+            return True
+        checked = await self._checked(snapshot, site, steps, beside)
+        if checked is self.installed and await self._serves(checked.digest):
+            return False
+        if checked is not self.installed:
+            self._install(checked, steps)
+        await self._make_live(steps, ask_first=False)
+        return True
+
+    async def _serves(self, digest: str) -> bool:
+        """Tell whether that is proved, still by the same master and from the same file."""
+        if self.proved is None or self.proved.digest != digest:
+            return False
+        if not self._folder.untouched():
+            self.installed = self.proved = None
+            return False
+        if await self._control.master() != self._master:
+            self.proved = None
+        return self.proved is not None
+
+    async def _checked(
+        self, snapshot: Snapshot, site: Site, steps: Steps, beside: Callable[[], None]
+    ) -> Generation:
+        """Return what is left of the candidate without its bad parts: staged and checked, or installed already."""
+        while True:
+            nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
+            generation = Generation(site.digest, nonce, site.root(nonce))
+            try:
+                await self._check(site, generation.root, steps, beside)
+            except RefusedError as exc:
+                with steps.timed("blame"):
+                    await self._verdicts.judge(snapshot, site, exc, passes=self._passes)
+                site = self._verdicts.render(snapshot)
+                if self.installed and self.installed.digest == site.digest:
+                    return self.installed
+            else:
+                return generation
+
+    async def _check(
+        self, site: Site, root: bytes, steps: Steps, beside: Callable[[], None] = _nothing
+    ) -> None:
+        with steps.timed("write"):
+            await asyncio.to_thread(self._folder.stage, site.parts, root)
+        with steps.timed("check"):
+            # nginx reads what is in memory, so the disk can be waited for meanwhile
+            working = asyncio.ensure_future(asyncio.to_thread(self._save, beside))
+            try:
+                await self._control.check(self._folder.staged)
+            finally:
+                await working
+
+    def _save(self, beside: Callable[[], None]) -> None:
+        self._folder.sync()
+        beside()
+
+    async def _passes(self, site: Site) -> bool:
+        try:
+            await self._check(site, site.root("blame"), Steps())
+        except RefusedError:
+            return False
+        return True
+
+    def _install(self, generation: Generation, steps: Steps) -> None:
+        with steps.timed("install"):
+            self._folder.install()
+        self.installed, self.proved = generation, None
+        self._kept.append(parts_of(generation.root))
+
+    async def _make_live(self, steps: Steps, *, ask_first: bool) -> None:
+        """Reload, unless nginx serves it already (it may have been started meanwhile), and wait for proof."""
+        installed = self.installed
+        if installed is None:
+            return
+        master = await self._control.master()
+        if master is None:
+            raise NotRunningError("reload nginx: none runs on our file")
+        if not (ask_first and await self._prober.ask() == installed.nonce):
+            await self._reload(installed, steps)
+        self._master = await self._control.master()
+        self.proved = self._good = installed
+        self._verdicts.proved()
+        with steps.timed("tidy"):
+            await asyncio.to_thread(self._tidy)
+
+    async def _reload(self, installed: Generation, steps: Steps) -> None:
+        patience_s = max(_PATIENCE_S, _PATIENCE_COSTS * self.cost_s)
+        start = time.perf_counter()
+        mark = await self._control.mark()
+        with steps.timed("signal"):
+            await self._control.reload()
+        self.reloads += 1
+        try:
+            with steps.timed("proof"):
+                async with asyncio.timeout(patience_s):
+                    await self._wait_for(installed.nonce, mark)
+        except TimeoutError:
+            raise ReloadError(
+                f"reload nginx: no proof within {patience_s:g} s (is the first [nginx.listen] address"
+                " reachable from here, and nginx's error log clean?)"
+            ) from None
+        except ReloadRefusedError:
+            await self._undo()
+            raise
+        finally:
+            self.cost_s = time.perf_counter() - start
+
+    async def _wait_for(self, nonce: str, mark: LogMark) -> None:
+        asks = 0
+        while await self._prober.ask() != nonce:
+            complaints = [text for text in await self._control.complaints(mark) if not _is_passing(text)]
+            if complaints:
+                raise ReloadRefusedError(f"reload nginx: {complaints[0]}")
+            await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
+            asks += 1
+
+    async def _undo(self) -> None:
+        """Put the last good generation back on disk; nginx itself has kept it."""
+        if self._good is None:
+            return
+        await asyncio.to_thread(self._folder.put_back, self._good.root)
+        self.installed = self._good
+
+    def _tidy(self) -> None:
+        self._folder.sync_folder()
+        self._kept = self._kept[-_GENERATIONS_KEPT:]
+        self._folder.keep(frozenset().union(*self._kept))
+
+
+def _is_passing(complaint: str) -> bool:
+    """The master tries five times to get an address; only "still could not bind()" is its last word."""
+    return complaint.startswith("bind() to")

@@ -1,0 +1,227 @@
+"""What happened and what is so: everything that status shows, as values ready for JSON."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from proxyconf import __version__
+from proxyconf.model import Problem, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from proxyconf.model import Change, Route
+    from proxyconf.state import Applied
+
+log = structlog.get_logger(__name__)
+
+_HISTORY = 20
+_CHANGES_SHOWN = 12
+
+
+class SourceState(msgspec.Struct, kw_only=True):
+    """A source.
+
+    Attributes:
+        state: ``starting``; ``watching``; ``lost``: its last listing counts.
+        since: Unix time of that state.
+        listed_at: Unix time of the newest listing; None before the first of this run.
+        revision: Of that listing.
+        entries: Keys or containers in it.
+        reason: Why it is lost.
+    """
+
+    name: str
+    state: str = "starting"
+    since: float = 0.0
+    listed_at: float | None = None
+    revision: int = 0
+    entries: int = 0
+    reason: str = ""
+
+
+class RouteState(msgspec.Struct, frozen=True, kw_only=True):
+    """A route of the newest snapshot, with the addresses it leads to."""
+
+    host: str
+    path: str
+    service: str
+    source: str
+    endpoints: tuple[str, ...]
+
+
+class Pass(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to bring a change into nginx.
+
+    Attributes:
+        at: Unix time of its end.
+        result: ``applied``, ``installed`` (no nginx runs), ``refused``, ``failed``.
+        changed: What it changed, as ``+ web 10.0.0.1:80``.
+        served_ms: From the arrival of the oldest change to the proof.
+        steps_ms: What each step took.
+        reason: Why it failed.
+    """
+
+    at: float
+    result: str
+    changed: tuple[str, ...] = ()
+    served_ms: float = 0.0
+    steps_ms: dict[str, float] = {}
+    reason: str = ""
+
+
+class NginxState(msgspec.Struct, kw_only=True):
+    """The nginx we keep in step.
+
+    Attributes:
+        start: The command that starts it on our file; "" while it runs.
+    """
+
+    mode: str
+    root: str
+    version: str = ""
+    running: bool | None = None
+    start: str = ""
+
+
+class AppliedState(msgspec.Struct, frozen=True, kw_only=True):
+    """What nginx serves, and how it proved that."""
+
+    digest: str
+    at: float
+    proof: str = "nonce"
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """The answer to ``GET /api/v1/status``.
+
+    Attributes:
+        state: ``starting``; ``waiting`` (for a required source); ``applied``; ``installed`` (no nginx runs);
+            ``refused`` (by nginx's check); ``failed`` (it is tried again).
+        reason: Why it is not ``applied``.
+    """
+
+    nginx: NginxState
+    version: str = __version__
+    pid: int = msgspec.field(default_factory=os.getpid)
+    started: float = msgspec.field(default_factory=time.time)
+    state: str = "starting"
+    reason: str = ""
+    applied: AppliedState | None = None
+    sources: list[SourceState] = []
+    routes: list[RouteState] = []
+    problems: list[Problem] = []
+    history: list[Pass] = []
+
+
+class Board:
+    """Collects the state, and logs it once where it changes.
+
+    Args:
+        sources: Their names, in the order of the configuration.
+        nginx: What is known of it from the start.
+    """
+
+    def __init__(self, sources: Sequence[str], nginx: NginxState) -> None:
+        self.nginx = nginx
+        self._status = Status(nginx=nginx)
+        self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
+        self._snapshot = Snapshot()
+        self._problems: tuple[Problem, ...] = ()
+        self._history: deque[Pass] = deque(maxlen=_HISTORY)
+
+    def status(self) -> Status:
+        """Return everything there is to say."""
+        status = self._status
+        status.sources = list(self._sources.values())
+        status.routes = [_route(route, self._snapshot) for route in self._snapshot.routes]
+        status.problems = list(self._problems)
+        status.history = list(self._history)
+        return status
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether nginx was last seen to serve what it should."""
+        return self._status.state == "applied"
+
+    def source_listed(self, change: Change) -> None:
+        """Note a listing."""
+        listing = change.listing
+        source, now = self._sources[listing.source], time.time()
+        source.entries = len(listing.keys) + len(listing.containers)
+        source.revision, source.listed_at = listing.revision, now
+        if source.state != "watching":
+            source.state, source.since, source.reason = "watching", now, ""
+            log.info("source.listed", source=source.name, entries=source.entries)
+
+    def source_lost(self, name: str, reason: str) -> None:
+        """Note that a source is gone; its last listing counts on."""
+        source = self._sources[name]
+        if source.state != "lost":
+            source.state, source.since = "lost", time.time()
+        source.reason = reason
+
+    def snapshot_made(self, snapshot: Snapshot, problems: Iterable[Problem]) -> None:
+        """Note what should be served, and what had to be left out; log the problems that came and went."""
+        self._snapshot = snapshot
+        before, self._problems = set(self._problems), tuple(problems)
+        for problem in self._problems:
+            if problem not in before:
+                log.warning("problem.found", what=problem.what, where=problem.where, why=problem.why)
+        for problem in sorted(before.difference(self._problems), key=str):
+            log.info("problem.solved", what=problem.what, where=problem.where)
+
+    def passed(self, done: Pass, applied: Applied) -> None:
+        """Note a proved generation."""
+        self._status.applied = AppliedState(digest=applied.digest, at=applied.at)
+        self.nginx.running = True
+        if self._enter("applied", "") or done.changed or "proof" in done.steps_ms:
+            self._history.append(done)
+            shown = done.changed[:_CHANGES_SHOWN]
+            if more := len(done.changed) - len(shown):
+                shown = (*shown, f"and {more} more")
+            log.info(
+                "site.applied",
+                changed=", ".join(shown) or "nothing",
+                served_ms=round(done.served_ms),
+                routes=len(self._snapshot.routes),
+                digest=applied.digest[:12],
+            )
+
+    def failed(self, done: Pass) -> None:
+        """Note an attempt that must be repeated; logged once per reason."""
+        if not self._enter(done.result, done.reason):
+            return
+        self._history.append(done)
+        self.nginx.running = done.result != "installed"
+        if done.result == "installed":
+            log.warning("nginx.not_running", start=self.nginx.start)
+        else:
+            log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
+
+    def waiting(self, reason: str) -> None:
+        """Note that nothing can be rendered yet."""
+        if self._enter("waiting", reason):
+            log.info("reconcile.waiting", reason=reason)
+
+    def _enter(self, state: str, reason: str) -> bool:
+        before = (self._status.state, self._status.reason)
+        self._status.state, self._status.reason = state, reason
+        return before != (state, reason)
+
+
+def _route(route: Route, snapshot: Snapshot) -> RouteState:
+    endpoints = snapshot.services.get(route.service, ())
+    return RouteState(
+        host=route.host,
+        path=route.path,
+        service=route.service,
+        source=route.where,
+        endpoints=tuple(endpoint.address for endpoint in endpoints),
+    )

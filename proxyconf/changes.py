@@ -1,0 +1,115 @@
+"""The change queue: the newest listing of every source, handed out when the pace allows.
+
+From idle a change is applied at once (leading edge). While changes keep coming they are gathered: until
+`quiet` has passed without one, or until the oldest has waited for `limit`. Every reload takes a token from a
+bucket, so that a storm costs two reloads a second and can starve nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxyconf.model import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxyconf.config import Pace
+
+_COSTS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be applied together.
+
+    Attributes:
+        changes: Source to its newest listing.
+        since: When the oldest of them arrived, by the loop's clock.
+        poked: A person asked for a pass.
+    """
+
+    changes: Mapping[str, Change]
+    since: float
+    poked: bool = False
+
+
+class ChangeQueue:
+    """Holds at most one change per source; made and used inside one event loop."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._clock = asyncio.get_running_loop().time
+        self._pending: dict[str, Change] = {}
+        self._arrived = asyncio.Event()
+        self._first: float | None = None
+        self._last = -math.inf
+        self._leading = self._urgent = self._poked = False
+        self._busy = True  # until somebody waits
+        self._refill_s = float(pace.refill_min)
+        self._full_at = -math.inf  # when the bucket would be full again
+
+    def put(self, change: Change) -> None:
+        """Keep *change* in place of an older one of its source."""
+        source = change.listing.source
+        older = self._pending.get(source)
+        if older and older.fresh:
+            change = Change(change.listing, fresh=True)
+        self._pending[source] = change
+        self._urgent |= change.listing.urgent
+        self._note()
+
+    def poke(self) -> None:
+        """Ask for a pass without a change: something a person said may alter the outcome."""
+        self._poked = True
+        self._note()
+
+    async def get(self) -> Batch:
+        """Wait until something is due, and take it.
+
+        A caller that is cancelled while it waits loses nothing: what is pending stays.
+        """
+        self._busy = False
+        while (due := self._due()) > self._clock():
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if math.isinf(due) else due):
+                    await self._arrived.wait()
+        return self._take()
+
+    def spend(self, cost_s: float) -> None:
+        """Take a token for a reload that took *cost_s* seconds; the costlier, the slower the next one comes."""
+        pace = self._pace
+        self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max)
+        self._full_at = max(self._clock(), self._full_at) + self._refill_s
+
+    def _note(self) -> None:
+        now = self._clock()
+        if self._first is None:
+            self._first = now
+            self._leading = not self._busy and now - self._last >= self._pace.quiet
+        self._last = now
+        self._arrived.set()
+
+    def _due(self) -> float:
+        if self._first is None:
+            return math.inf
+        pace = self._pace
+        settled = (
+            self._first + pace.gather
+            if self._leading or self._urgent
+            else min(self._last + pace.quiet, self._first + pace.limit)
+        )
+        return max(settled, self._full_at - (pace.burst - 1) * self._refill_s)
+
+    def _take(self) -> Batch:
+        since = self._clock() if self._first is None else self._first
+        batch = Batch(self._pending, since, self._poked)
+        self._pending, self._first = {}, None
+        self._urgent = self._poked = False
+        self._busy = True
+        return batch

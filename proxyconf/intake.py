@@ -1,0 +1,117 @@
+"""What of the sources counts: the required ones must have spoken, and a sudden loss waits for a person.
+
+"Unknown is not empty": a source's last good listing counts until a better one arrives, also across our own
+restarts. A listing that comes right after an outage, or from another store, and has lost too many of the
+endpoints is held: the one before it counts until the store has them again, or a person confirms the loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyconf.model import Problem
+from proxyconf.routing import Reader
+from proxyconf.snapshot import lost_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from proxyconf.config import SourcePolicy
+    from proxyconf.model import Change, Claims, Listing
+
+
+class Intake:
+    """The newest accepted claims of every source.
+
+    Args:
+        policies: Source to its policy, in the order of the configuration.
+    """
+
+    def __init__(self, policies: Mapping[str, SourcePolicy]) -> None:
+        self._feeds = {name: _Feed(policy) for name, policy in policies.items()}
+
+    def restore(self, listing: Listing) -> None:
+        """Let a listing count that was saved by an earlier run, until the source speaks."""
+        if feed := self._feeds.get(listing.source):
+            feed.accept(listing, feed.reader.read(listing))
+            feed.spoke = False
+
+    def take(self, change: Change) -> None:
+        """Let a listing count, or hold it."""
+        self._feeds[change.listing.source].take(change)
+
+    def confirm(self) -> tuple[str, ...]:
+        """Let what is held count; return the sources it was of."""
+        held = [(name, feed, feed.held) for name, feed in self._feeds.items() if feed.held]
+        for _, feed, (listing, claims) in held:
+            feed.accept(listing, claims)
+        return tuple(name for name, _, _ in held)
+
+    def claims(self) -> tuple[Claims, ...]:
+        """Return what counts, in the order of the configuration."""
+        return tuple(feed.claims for feed in self._feeds.values() if feed.claims is not None)
+
+    def listings(self) -> tuple[Listing, ...]:
+        """Return the listings that count, to be saved."""
+        return tuple(feed.listing for feed in self._feeds.values() if feed.listing is not None)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return why listings are held."""
+        return tuple(_held_problem(name, feed) for name, feed in self._feeds.items() if feed.held)
+
+    def unknown(self) -> tuple[str, ...]:
+        """Return the required sources of which nothing is known, not even from an earlier run."""
+        return tuple(
+            name for name, feed in self._feeds.items() if feed.policy.required and feed.claims is None
+        )
+
+    def silent(self) -> tuple[str, ...]:
+        """Return the required sources that have not spoken in this run."""
+        return tuple(name for name, feed in self._feeds.items() if feed.policy.required and not feed.spoke)
+
+    def held(self) -> Iterable[str]:
+        """Return the sources whose newest listing is held."""
+        return tuple(name for name, feed in self._feeds.items() if feed.held)
+
+
+class _Feed:
+    """One source's part."""
+
+    def __init__(self, policy: SourcePolicy) -> None:
+        self.policy = policy
+        self.reader = Reader()
+        self.listing: Listing | None = None
+        self.claims: Claims | None = None
+        self.held: tuple[Listing, Claims] | None = None
+        self.spoke = False
+        self._suspect = False
+
+    def take(self, change: Change) -> None:
+        listing, claims = change.listing, self.reader.read(change.listing)
+        self.spoke = True
+        self._suspect |= change.fresh or self._is_another_store(listing)
+        if self._suspect and lost_share(self.claims, claims) > self.policy.max_loss:
+            self.held = (listing, claims)
+        else:
+            self.accept(listing, claims)
+
+    def accept(self, listing: Listing, claims: Claims) -> None:
+        self.listing, self.claims = listing, claims
+        self.held, self._suspect = None, False
+
+    def _is_another_store(self, listing: Listing) -> bool:
+        before = self.listing
+        return before is not None and (
+            listing.cluster != before.cluster or listing.revision < before.revision
+        )
+
+
+def _held_problem(name: str, feed: _Feed) -> Problem:
+    before = len(feed.claims.members) if feed.claims else 0
+    after = len(feed.held[1].members) if feed.held else 0
+    return Problem(
+        "source",
+        name,
+        f"came back with {after} of {before} endpoints, so what it had before still counts"
+        " (if the loss is real: proxyconf confirm; to allow more: max_loss)",
+    )

@@ -1,0 +1,37 @@
+"""How the program speaks: one line per state change, for people on a terminal or as JSON."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+    from proxyconf.config import Log
+
+
+def set_up(settings: Log) -> None:
+    """Send what is logged from now on to standard error, as *settings* say."""
+    text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
+    form: list[Processor] = (
+        [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18),
+        ]
+        if text
+        else [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, *form],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

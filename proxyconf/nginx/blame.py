@@ -1,0 +1,58 @@
+"""Find the part that nginx refuses: by file and line, else by a name it quotes, else by halving."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from proxyconf.nginx.site import Part
+
+_PLACE = re.compile(r"parts/([sh]-[0-9a-f]{16}\.conf):\d+")
+_QUOTED = re.compile(r'"([^"]+)"')
+
+
+def accused(output: str, parts: Sequence[Part], changed: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts that nginx's message points at; none where it points at nothing of ours.
+
+    Args:
+        output: What ``nginx -t`` printed.
+        parts: All of the candidate.
+        changed: Those that were not in the last good generation; only they are found by a name.
+    """
+    files = set(_PLACE.findall(output))
+    if files:
+        return tuple(part for part in parts if part.file in files)
+    names = set(_QUOTED.findall(output))
+    found = tuple(part for part in changed if part.name in names)
+    return found if len(found) == 1 else ()
+
+
+async def guilty(
+    changed: Sequence[Part], passes: Callable[[Sequence[Part]], Awaitable[bool]]
+) -> tuple[Part, ...]:
+    """Return the parts that must go so that the rest passes; none where it fails without any of them.
+
+    Args:
+        changed: The parts under suspicion.
+        passes: Says whether nginx takes the candidate with these of them only.
+    """
+    if not changed or not await passes(()):
+        return ()
+    return await _halve(changed, passes)
+
+
+async def _halve(
+    group: Sequence[Part], passes: Callable[[Sequence[Part]], Awaitable[bool]]
+) -> tuple[Part, ...]:
+    if await passes(group):
+        return ()
+    if len(group) == 1:
+        return tuple(group)
+    middle = len(group) // 2
+    left, right = group[:middle], group[middle:]
+    found = (*await _halve(left, passes), *await _halve(right, passes))
+    # each half passes alone: they contradict each other, and the later one yields
+    return found or tuple(right)

@@ -1,0 +1,163 @@
+"""The folder that we share with nginx: parts, the root file, and what an interrupted run left there.
+
+A part is named by its content and never changes, so only new ones are written. The rename of the root file is
+the commit. What it names is on the disk before that, so that no crash leaves a tree that nginx would not
+start from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from proxyconf.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from proxyconf.nginx.site import Part
+
+_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf)")
+_SYNC_EACH_MAX = 64  # beyond this, one sync of everything is cheaper than one per file
+
+
+class Folder:
+    """``<state>/nginx``; every method blocks.
+
+    Attributes:
+        path: The folder.
+        root: The file that nginx reads: ``nginx.conf`` or ``http.conf``.
+        staged: Where the next one waits to be checked, in the same folder, so that relative names agree.
+    """
+
+    def __init__(self, path: Path, root_name: str) -> None:
+        self.path = path
+        self.root = path / root_name
+        self.staged = path / f"{root_name}.next"
+        self._parts = path / "parts"
+        self._present: set[str] = set()
+        self._unsynced: list[Path] = []
+        self._seal: tuple[int, int, int] | None = None
+
+    def prepare(self) -> None:
+        """Make what is missing, and delete parts that the root file does not name.
+
+        Raises:
+            StateError: The folder can't be used.
+        """
+        try:
+            for folder in (self._parts, self.path / "main.d", self.path / "http.d", self.path / "temp"):
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.staged.unlink(missing_ok=True)
+            self._present = {entry.name for entry in os.scandir(self._parts)}
+            self.keep(parts_of(self.live()))
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+
+    def live(self) -> bytes:
+        """Return the root file's content; empty without one."""
+        try:
+            content = self.root.read_bytes()
+        except FileNotFoundError:
+            return b""
+        self._seal = self._signature()
+        return content
+
+    def untouched(self) -> bool:
+        """Tell whether the root file is still the one that we read or installed last."""
+        return self._seal is not None and self._signature() == self._seal
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            status = self.root.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def stage(self, parts: Iterable[Part], root: bytes) -> None:
+        """Write the parts that are missing, and the root file beside the live one.
+
+        Raises:
+            StateError: Full, or not ours to write.
+        """
+        try:
+            for part in parts:
+                if part.file not in self._present:
+                    path = self._parts / part.file
+                    path.write_bytes(part.text)
+                    self._present.add(part.file)
+                    self._unsynced.append(path)
+            self.staged.write_bytes(root)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+
+    def sync(self) -> None:
+        """Bring to the disk what was staged; needed before `install`.
+
+        Raises:
+            StateError: The disk failed.
+        """
+        try:
+            if len(self._unsynced) > _SYNC_EACH_MAX:
+                os.sync()
+            else:
+                for path in (*self._unsynced, self.staged):
+                    _sync(path)
+                if self._unsynced:
+                    _sync(self._parts)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+        self._unsynced = []
+
+    def install(self) -> None:
+        """Make the staged root file the live one.
+
+        Raises:
+            StateError: It could not be renamed.
+        """
+        try:
+            self.staged.replace(self.root)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+        self._seal = self._signature()
+
+    def sync_folder(self) -> None:
+        """Bring the rename to the disk."""
+        _sync(self.path)
+
+    def put_back(self, root: bytes) -> None:
+        """Make an earlier root file live again; its parts are still there.
+
+        Raises:
+            StateError: It could not be written.
+        """
+        self.stage((), root)
+        self.sync()
+        self.install()
+
+    def keep(self, wanted: frozenset[str]) -> None:
+        """Delete all parts but those."""
+        for name in self._present - wanted:
+            (self._parts / name).unlink(missing_ok=True)
+        self._present &= wanted
+
+
+def parts_of(root: bytes) -> frozenset[str]:
+    """Return the names of the parts that a root file includes."""
+    return frozenset(name.decode() for name in _PART.findall(root))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(exc: OSError, folder: Path) -> StateError:
+    return StateError(
+        f"write {exc.filename or folder}: {exc.strerror} (may we write there, and is there room?)"
+    )

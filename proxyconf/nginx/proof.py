@@ -1,0 +1,60 @@
+"""Ask nginx which nonce it serves: the proof that a configuration is live."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxyconf.config import ListenAddress
+
+_ANSWER_MAX = 4096
+
+
+class Prober:
+    """Asks over TCP, on a listener that is there anyway, for a host name that only we know.
+
+    Args:
+        listen: The listener.
+        server_name: The host name.
+        timeout_s: How long one answer may take.
+    """
+
+    def __init__(self, listen: ListenAddress, server_name: str, *, timeout_s: float = 1.0) -> None:
+        self._host = _reach(listen.host)
+        self._port = listen.port
+        self._timeout_s = timeout_s
+        # not by an HTTP client: while a reload is under way it is asked every few milliseconds, each time on a
+        # connection of its own, since an old worker keeps those it has
+        self._request = f"GET / HTTP/1.0\r\nHost: {server_name}\r\n\r\n".encode()
+
+    async def ask(self) -> str | None:
+        """Return the nonce that is served; None when nothing answers, or something else does."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return _nonce(await self._exchange())
+        except (OSError, TimeoutError):
+            return None
+
+    async def _exchange(self) -> bytes:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            writer.write(self._request)
+            answer = b""
+            while len(answer) < _ANSWER_MAX and (more := await reader.read(_ANSWER_MAX)):
+                answer += more
+            return answer
+        finally:
+            writer.close()
+
+
+def _reach(host: str) -> str:
+    """Return where to connect for a listener's address: a wildcard is reached through the loopback."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
+
+
+def _nonce(answer: bytes) -> str | None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")):
+        return None
+    return body.decode("ascii", "replace").strip()

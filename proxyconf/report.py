@@ -1,0 +1,109 @@
+"""The state of the running program as text for people, and as JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxyconf.board import Pass, RouteState, SourceState, Status
+
+_PASSES = 5
+_ENDPOINTS = 4
+_GOOD, _BAD, _WAIT = "green", "red", "yellow"
+
+
+def as_json(status: Status) -> str:
+    """Return everything, indented."""
+    return msgspec.json.format(msgspec.json.encode(status), indent=2).decode()
+
+
+def outcome_line(status: Status, *, settled: bool) -> str:
+    """Return how `once` ended, in one line."""
+    routes = f"{len(status.routes)} routes, {len(status.problems)} problems"
+    if settled and status.state == "applied":
+        return f"applied: nginx serves {routes}"
+    if settled and status.state == "installed":
+        return f"installed and checked: {routes}; no nginx runs; start it with: {status.nginx.start}"
+    lost = [
+        f"{source.name}: {source.reason or 'no word yet'}"
+        for source in status.sources
+        if source.listed_at is None
+    ]
+    return f"not applied: {status.state}: {status.reason or '; '.join(lost) or 'no outcome in time'}"
+
+
+def as_text(status: Status) -> str:
+    """Return what a person wants to know first."""
+    return "\n".join(_lines(status, time.time()))
+
+
+def _lines(status: Status, now: float) -> Iterator[str]:
+    yield f"proxyconf {status.version}, pid {status.pid}, up {_age(now - status.started)}"
+    yield from _nginx_lines(status, now)
+    yield from ("", click.style("sources", bold=True))
+    for source in status.sources:
+        yield f"  {_source_line(source, now)}"
+    yield from ("", click.style(f"routes ({len(status.routes)})", bold=True))
+    for route in status.routes:
+        yield f"  {_route_line(route)}"
+    if status.problems:
+        yield from ("", click.style(f"problems ({len(status.problems)})", bold=True))
+        for problem in status.problems:
+            yield f"  {click.style(problem.what, fg=_BAD)} {problem.where}: {problem.why}"
+    if status.history:
+        yield from ("", click.style("last changes", bold=True))
+        for done in reversed(status.history[-_PASSES:]):
+            yield f"  {_pass_line(done, now)}"
+
+
+def _nginx_lines(status: Status, now: float) -> Iterator[str]:
+    colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(status.state, _WAIT)
+    reason = f": {status.reason}" if status.reason else ""
+    yield f"state: {click.style(status.state, fg=colour)}{reason}"
+    nginx = status.nginx
+    yield f"nginx: {nginx.version}, mode {nginx.mode}, {nginx.root}"
+    if nginx.running is False:
+        yield f"       does not run; start it with: {click.style(nginx.start, bold=True)}"
+    if status.applied:
+        applied = status.applied
+        yield f"applied: {applied.digest[:12]}, proved by {applied.proof}, {_age(now - applied.at)} ago"
+
+
+def _source_line(source: SourceState, now: float) -> str:
+    colour = {"watching": _GOOD, "lost": _BAD}.get(source.state, _WAIT)
+    text = f"{source.name}: {click.style(source.state, fg=colour)} for {_age(now - source.since)}"
+    if source.listed_at is not None:
+        text += f", {source.entries} entries, last listing {_age(now - source.listed_at)} ago"
+    if source.revision:
+        text += f", revision {source.revision}"
+    return f"{text}: {source.reason}" if source.reason else text
+
+
+def _route_line(route: RouteState) -> str:
+    path = "" if route.path == "/" else route.path
+    shown = ", ".join(route.endpoints[:_ENDPOINTS]) or click.style("no endpoints: answers 503", fg=_WAIT)
+    if more := len(route.endpoints) - _ENDPOINTS:
+        shown += f" and {more} more" if more > 0 else ""
+    return f"{route.host}{path} -> {route.service} ({shown}) by {route.source}"
+
+
+def _pass_line(done: Pass, now: float) -> str:
+    steps = ", ".join(f"{name} {ms:g}" for name, ms in done.steps_ms.items())
+    changed = ", ".join(done.changed[:3]) + (" ..." if len(done.changed) > 3 else "")
+    what = f"{_age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
+    if done.result == "applied":
+        return f"{what}; served after {done.served_ms:.0f} ms ({steps})"
+    return f"{what}; {done.reason}"
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,0 +1,199 @@
+"""Merge the claims of all sources into one snapshot, and judge losses. Pure: no clock, no I/O.
+
+Who wins: a key that two sources hold belongs to the source that comes first in the configuration; a host and
+path claimed twice to its current owner, else to the first source, else to the older claim, else to the lesser
+key. The loser is a problem. A route that the host rule made yields to every other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from proxyconf import values
+from proxyconf.errors import BadValueError
+from proxyconf.model import Problem, Route, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from proxyconf.model import Claims, Endpoint, Member
+
+Owner = tuple[str, str]
+"""Source and key of the route that a host and path belong to."""
+
+_ADDRESS = attrgetter("endpoint.address")
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A route with what ranks it."""
+
+    route: Route
+    implied: bool
+    position: int
+
+
+def merge(
+    claims: Sequence[Claims], owners: Mapping[str, Owner] | None = None, *, host_rule: str = ""
+) -> Snapshot:
+    """Return what nginx should know.
+
+    Args:
+        claims: One per source, in the order of the configuration.
+        owners: Who had each host and path before.
+        host_rule: Gives a service without a route a host, for example ``{service}.example.com``.
+    """
+    problems = [problem for one in claims for problem in one.problems]
+    members, routes = _first_holders(claims, problems)
+    grouped: dict[str, list[Member]] = {}
+    for member in members:
+        grouped.setdefault(member.service, []).append(member)
+    if host_rule:
+        routes += _implied(grouped, routes, host_rule, problems)
+    services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
+    settled = _settle(routes, owners or {}, problems)
+    return Snapshot(settled, services, tuple(sorted(set(problems), key=str)))
+
+
+def lost_share(before: Claims | None, after: Claims) -> float:
+    """Return which share of the endpoints is gone, 0 to 1.
+
+    Counted, not compared one by one: a store that was wiped and filled again has lost nothing.
+    """
+    if before is None or not before.members:
+        return 0.0
+    return max(0.0, 1 - len(after.members) / len(before.members))
+
+
+def _first_holders(claims: Sequence[Claims], problems: list[Problem]) -> tuple[list[Member], list[_Claimed]]:
+    """Return the members and routes, each key once."""
+    if len(claims) == 1:
+        return list(claims[0].members), [
+            _Claimed(route, implied=False, position=0) for route in claims[0].routes
+        ]
+    members: dict[str, Member] = {}
+    routes: dict[str, _Claimed] = {}
+    for position, one in enumerate(claims):
+        for member in one.members:
+            holder = members.setdefault(member.key, member)
+            if holder is not member:
+                problems.append(_held_twice("endpoint", member.where, holder.where))
+        for route in one.routes:
+            held = routes.setdefault(route.key, _Claimed(route, implied=False, position=position))
+            if held.route is not route:
+                problems.append(_held_twice("route", route.where, held.route.where))
+    return list(members.values()), list(routes.values())
+
+
+def _held_twice(what: str, loser: str, holder: str) -> Problem:
+    return Problem(what, loser, f"the same key counts at {holder} (delete one, or give it another name)")
+
+
+def _implied(
+    grouped: Mapping[str, Sequence[Member]],
+    routes: Iterable[_Claimed],
+    host_rule: str,
+    problems: list[Problem],
+) -> list[_Claimed]:
+    """Return a route for every service that has none."""
+    routed = {claimed.route.service for claimed in routes}
+    found = []
+    for name in sorted(grouped.keys() - routed):
+        oldest = min(grouped[name], key=lambda member: (member.born, member.key))
+        try:
+            host = values.host(host_rule.replace("{service}", name))
+        except BadValueError as exc:
+            problems.append(Problem("service", oldest.where, f"the host rule makes {exc}"))
+            continue
+        route = Route(
+            host,
+            "/",
+            name,
+            key=f"services/{name}",
+            where=f"{oldest.where} (host rule)",
+            source="",
+            born=oldest.born,
+        )
+        found.append(_Claimed(route, implied=True, position=0))
+    return found
+
+
+def _endpoints(name: str, members: list[Member], problems: list[Problem]) -> tuple[Endpoint, ...]:
+    """Return a service's endpoints by address; draining ones only where there are no others."""
+    members.sort(key=_ADDRESS)
+    kept: list[Member] = []
+    for member in members:
+        if kept and kept[-1].endpoint.address == member.endpoint.address:
+            kept[-1] = _one_of(name, kept[-1], member, problems)
+        else:
+            kept.append(member)
+    endpoints = tuple([member.endpoint for member in kept])
+    serving = tuple([endpoint for endpoint in endpoints if not endpoint.draining])
+    return serving or endpoints
+
+
+def _one_of(name: str, one: Member, other: Member, problems: list[Problem]) -> Member:
+    """Choose between two members with the same address: one that serves before one that drains."""
+    first, second = sorted(
+        (one, other), key=lambda member: (member.endpoint.draining, member.born, member.key)
+    )
+    if first.endpoint.draining == second.endpoint.draining and first.endpoint != second.endpoint:
+        why = f"{second.endpoint.address} is in service {name!r} already, by {first.where} (delete one)"
+        problems.append(Problem("endpoint", second.where, why))
+    return first
+
+
+def _settle(
+    routes: Iterable[_Claimed], owners: Mapping[str, Owner], problems: list[Problem]
+) -> tuple[Route, ...]:
+    """Return each claim's winner, by host and path."""
+    contenders: dict[tuple[str, str], list[_Claimed]] = {}
+    for claimed in routes:
+        contenders.setdefault((claimed.route.host, claimed.route.path), []).append(claimed)
+    settled = []
+    for place in sorted(contenders):
+        rivals = contenders[place]
+        winner = rivals[0].route if len(rivals) == 1 else _winner(rivals, owners)
+        settled.append(winner)
+        problems += [
+            Problem(
+                "route",
+                rival.route.where,
+                f"{winner.claim} leads to service {winner.service!r} already, by {winner.where}"
+                " (choose another host or path, or delete one)",
+            )
+            for rival in rivals
+            if rival.route.service != winner.service
+        ]
+    return tuple(settled)
+
+
+def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner]) -> Route:
+    def rank(claimed: _Claimed) -> tuple[bool, bool, int, int, str]:
+        route = claimed.route
+        owned = owners.get(route.claim) == (route.source, route.key)
+        return claimed.implied, not owned, claimed.position, route.born, route.key
+
+    return min(rivals, key=rank).route
+
+
+def owners_of(snapshot: Snapshot) -> dict[str, Owner]:
+    """Return who has each host and path."""
+    return {route.claim: (route.source, route.key) for route in snapshot.routes}
+
+
+def differences(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """Return what came (``+``) and went (``-``), for people: routes first, then endpoints."""
+    gone, came = set(before.routes) - set(after.routes), set(after.routes) - set(before.routes)
+    found = [f"- {route.claim}" for route in gone if route.claim not in {other.claim for other in came}]
+    found += [f"+ {route.claim}" for route in came]
+    found.sort(key=lambda text: text[2:])
+    for name in sorted(before.services.keys() | after.services.keys()):
+        old, new = before.services.get(name, ()), after.services.get(name, ())
+        if old == new:
+            continue
+        found += [f"- {name} {endpoint.address}" for endpoint in old if endpoint not in new]
+        found += [f"+ {name} {endpoint.address}" for endpoint in new if endpoint not in old]
+    return tuple(found)

@@ -1,0 +1,149 @@
+"""What outlives the process: the lock, the saved listings, what was applied last.
+
+<state>/lock             held while we run; holds our pid
+<state>/token            makes the host name that only we know
+<state>/applied.json     the generation that was proved live last
+<state>/listings/        one file a source, 0700: the store's values are nobody else's business
+<state>/nginx/           the only folder that nginx sees (see `nginx.folder`)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from proxyconf.errors import StateError
+from proxyconf.model import Listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation that nginx proved it serves.
+
+    Attributes:
+        digest: Of the candidate.
+        nonce: That it answered.
+        at: Unix time, seconds.
+        owners: Host and path to the source and key that they belonged to.
+    """
+
+    digest: str
+    nonce: str
+    at: float
+    owners: dict[str, tuple[str, str]] = {}
+
+
+class State:
+    """The state folder; every method blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.nginx = path / "nginx"
+        self._listings = path / "listings"
+        self._saved: dict[str, Listing] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder, and be the only one who uses it.
+
+        Raises:
+            StateError: It can't be made, or another proxyconf uses it; names its pid.
+        """
+        try:
+            # nginx's workers, which are other users, must get through to <state>/nginx
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._listings.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise StateError(
+                f"open state folder {self.path}: {exc.strerror} (set [state] dir, or run as its owner)"
+            ) from exc
+        try:
+            self._take(lock)
+            yield
+        finally:
+            os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+            raise StateError(
+                f"lock {self.path}: proxyconf with pid {holder} uses it"
+                " (stop that one, or set another [state] dir)"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+    def token(self) -> str:
+        """Return 128 random bits in hexadecimal, the same ones for this folder's whole life."""
+        file = self.path / "token"
+        try:
+            found = file.read_text()
+        except OSError:
+            found = ""
+        if re.fullmatch(r"[0-9a-f]{32}", found):
+            return found
+        token = secrets.token_hex(16)
+        _write(file, token.encode())
+        return token
+
+    def load_listings(self) -> tuple[Listing, ...]:
+        """Return the listings of an earlier run; a damaged file counts as none."""
+        for file in sorted(self._listings.glob("*.msgpack")):
+            try:
+                listing = msgspec.msgpack.decode(file.read_bytes(), type=Listing)
+            except (OSError, msgspec.DecodeError):
+                continue
+            self._saved[listing.source] = listing
+        return tuple(self._saved.values())
+
+    def save_listings(self, listings: tuple[Listing, ...]) -> None:
+        """Save those that differ from what is saved.
+
+        Raises:
+            StateError: Full, or not ours to write.
+        """
+        for listing in listings:
+            if self._saved.get(listing.source) is not listing:
+                _write(self._listings / f"{listing.source}.msgpack", msgspec.msgpack.encode(listing))
+                self._saved[listing.source] = listing
+
+    def load_applied(self) -> Applied | None:
+        """Return what was applied last; None when that is not known."""
+        try:
+            return msgspec.json.decode((self.path / "applied.json").read_bytes(), type=Applied)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def save_applied(self, applied: Applied) -> None:
+        """Save what nginx has just proved.
+
+        Raises:
+            StateError: Full, or not ours to write.
+        """
+        _write(self.path / "applied.json", msgspec.json.encode(applied))
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replace a file in one step, readable for us only."""
+    new = file.with_name(f"{file.name}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(file)
+    except OSError as exc:
+        raise StateError(f"write {file}: {exc.strerror} (may we write there, and is there room?)") from exc

@@ -1,0 +1,120 @@
+"""The one retry loop of all sources, the one place that defers cancellation, and the end of the program."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
+
+import structlog
+
+from proxyconf.errors import Shutdown, SourceDeniedError, SourceError
+from proxyconf.model import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from proxyconf.sources import Source
+
+log = structlog.get_logger(__name__)
+
+_BASE_S = 0.2
+_CAP_S = 5.0
+_DENIED_BASE_S = 2.0  # a wrong password does not mend itself within a second, and some stores count the tries
+_DENIED_CAP_S = 30.0
+_CRASHED_S = 5.0
+
+T = TypeVar("T")
+
+
+class Witness(Protocol):
+    """Where the state of the sources is kept for status."""
+
+    def source_listed(self, change: Change) -> None:
+        """Note that a source is there and what it has."""
+        ...
+
+    def source_lost(self, name: str, reason: str) -> None:
+        """Note that a source is gone; its last listing counts on."""
+        ...
+
+
+async def keep_watching(source: Source, publish: Callable[[Change], None], witness: Witness) -> NoReturn:
+    """Run *source* for ever: whatever ends it, it is started anew, sooner or later by what it was.
+
+    A bug inside a source (any other exception) is logged with its traceback and does not end the others.
+    """
+    failures, said = 0, ""
+    while True:
+        fresh = True
+        try:
+            async with aclosing(source.watch()) as listings:
+                async for listing in listings:
+                    change = Change(listing, fresh=fresh)
+                    if fresh:
+                        failures, said, fresh = 0, "", False
+                    witness.source_listed(change)
+                    publish(change)
+            raise SourceError(f"watch {source.name}: ended without a reason")  # noqa: TRY301 - a broken promise
+        except SourceError as exc:
+            reason, delay_s = str(exc), _delay_s(exc, failures)
+            if reason != said:
+                log.warning("source.lost", source=source.name, reason=reason, retry_s=round(delay_s, 1))
+        except Exception as exc:
+            reason, delay_s = f"crashed: {exc!r} (a bug of ours: please report it)", _CRASHED_S
+            if reason != said:
+                log.exception("source.crashed", source=source.name, retry_s=delay_s)
+        said = reason
+        failures += 1
+        witness.source_lost(source.name, reason)
+        await asyncio.sleep(delay_s)
+
+
+def _delay_s(exc: SourceError, failures: int) -> float:
+    base_s, cap_s = (
+        (_DENIED_BASE_S, _DENIED_CAP_S) if isinstance(exc, SourceDeniedError) else (_BASE_S, _CAP_S)
+    )
+    # by chance, so that many of us do not come back to a store at the same moment
+    longest_s = min(cap_s, base_s * float(1 << min(failures, 16)))
+    return random.uniform(0.5, 1.0) * longest_s  # noqa: S311 - no secret
+
+
+async def uninterrupted(coro: Coroutine[object, object, T]) -> T:
+    """Await *coro* to its end even if cancelled meanwhile; then the cancellation goes on."""
+    task = asyncio.ensure_future(coro)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            if task.done() and task.cancelled():
+                raise
+            cancelled = exc
+        except Exception:  # noqa: BLE001 - task.result() below raises it
+            break
+    if cancelled is not None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("apply.failed_at_shutdown", reason=str(error))
+        raise cancelled
+    return task.result()
+
+
+async def stop_on_signal() -> NoReturn:
+    """End the surrounding task group at SIGTERM or SIGINT; a second one changes nothing.
+
+    Raises:
+        Shutdown: Always.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("proxyconf.stopping")
+    raise Shutdown

@@ -1,0 +1,92 @@
+"""What nginx refused: found by blame, remembered by content, and replaced by its last good form or left out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from proxyconf.model import Problem
+from proxyconf.nginx.blame import accused, guilty
+from proxyconf.nginx.control import first_complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from proxyconf.errors import RefusedError
+    from proxyconf.model import Snapshot
+    from proxyconf.nginx.site import Part, Renderer, Site
+
+log = structlog.get_logger(__name__)
+
+# what made nginx refuse a part may lie outside of it (an operator's file), so it is tried again
+_FORGET_S = 300.0
+
+
+class Verdicts:
+    """Renders snapshots without what nginx refused.
+
+    Attributes:
+        problems: What is set aside at present.
+    """
+
+    def __init__(self, renderer: Renderer, clock: Callable[[], float] = time.monotonic) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        self._renderer = renderer
+        self._clock = clock
+        self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
+        self._good: dict[tuple[str, str], Part] = {}
+        self._latest: Site | None = None
+
+    def render(self, snapshot: Snapshot) -> Site:
+        """Return the candidate; what was refused is in it in its last good form, or not at all."""
+        site = self._renderer.render(snapshot)
+        now = self._clock()
+        self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
+        bad = [part for part in site.parts if part.file in self._refused] if self._refused else []
+        aside = {(part.kind, part.name): self._stand_in(part) for part in bad}
+        self.problems = tuple(self._problem(part, aside[part.kind, part.name]) for part in bad)
+        self._latest = self._renderer.render(snapshot, set_aside=aside) if bad else site
+        return self._latest
+
+    def proved(self) -> None:
+        """Take the parts of the latest candidate for good ones."""
+        if self._latest:
+            self._good = {(part.kind, part.name): part for part in self._latest.parts}
+
+    async def judge(
+        self,
+        snapshot: Snapshot,
+        site: Site,
+        refusal: RefusedError,
+        *,
+        passes: Callable[[Site], Awaitable[bool]],
+    ) -> None:
+        """Find the parts of *site* that nginx refuses, and remember them.
+
+        Raises:
+            RefusedError: It is none of the parts; *refusal* itself.
+        """
+        good = {part.file for part in self._good.values()}
+        changed = [part for part in site.parts if part.file not in good]
+
+        async def passes_with(kept: Sequence[Part]) -> bool:
+            aside = {(part.kind, part.name): self._stand_in(part) for part in changed if part not in kept}
+            return await passes(self._renderer.render(snapshot, set_aside=aside))
+
+        found = accused(refusal.output, site.parts, changed) or await guilty(changed, passes_with)
+        if not found:
+            raise refusal
+        reason = first_complaint(refusal.output)
+        for part in found:
+            self._refused[part.file] = (reason, self._clock() + _FORGET_S)
+            log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
+
+    def _stand_in(self, part: Part) -> Part | None:
+        good = self._good.get((part.kind, part.name))
+        return None if good is None or good.file == part.file or good.file in self._refused else good
+
+    def _problem(self, part: Part, stand_in: Part | None) -> Problem:
+        instead = "its last good form serves" if stand_in else "it is left out"
+        return Problem(part.kind, part.name, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
