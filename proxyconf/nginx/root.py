@@ -132,7 +132,7 @@ def _variables(dialect: Dialect) -> Iterator[Lines]:
         body=(directive("default", _EMPTY), directive("~(?<pc_given_port>:[0-9]+)$ $pc_given_port")),
     )
     trusted = (
-        directive(quoting.network(peer), word("1")) for peer in sorted(dialect.settings.trusted_proxies)
+        directive(quoting.network(peer), word("1")) for peer in sorted(set(dialect.settings.trusted_proxies))
     )
     yield block("geo $pc_trusted", body=(directive("default 0"), *trusted))
     yield from _FORWARDED

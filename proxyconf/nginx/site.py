@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]
 
 # kind and name of a part to the good one to use in its place, or to None to leave it out
-SetAside: TypeAlias = "Mapping[tuple[str, str], Part | None]"
+SetAside: TypeAlias = 'Mapping[tuple[Literal["service", "host"], str], Part | None]'
 _Outcome: TypeAlias = "Part | Problem | None"
 _NOTHING: SetAside = MappingProxyType({})
 
@@ -92,9 +92,10 @@ class Renderer:
         problems: list[Problem] = []
         for name, endpoints in snapshot.services.items():
             if endpoints:
-                key = ("service", name)
-                aside = key in set_aside
-                outcome: _Outcome = set_aside[key] if aside else self._services.get(name, endpoints)
+                aside = ("service", name) in set_aside
+                outcome: _Outcome = (
+                    set_aside["service", name] if aside else self._services.get(name, endpoints)
+                )
                 _sort_out(outcome, services, problems)
         hosts = self._choose_hosts(snapshot.routes, frozenset(services), set_aside)
         parts = (*(services[name] for name in hosts.needs), *hosts.parts)
@@ -115,9 +116,8 @@ class Renderer:
         parts: dict[str, Part] = {}
         problems: list[Problem] = []
         for host, routes in by_host.items():
-            key = ("host", host)
-            if key in set_aside:
-                substitute = set_aside[key]
+            if ("host", host) in set_aside:
+                substitute = set_aside["host", host]
                 outcome: _Outcome = substitute if substitute and substitute.needs <= live else None
             else:
                 needs = frozenset([route.service for route in routes if route.service in live])

@@ -1,0 +1,269 @@
+"""No value ends its token, in any context; nothing but tokens and our own literals is written."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxyconf.errors import BadValueError
+from proxyconf.nginx import quoting
+from proxyconf.nginx.quoting import DOLLAR, Token, block, comment, directive, joined, word
+
+SOURCES = sorted(Path(quoting.__file__).parent.glob("*.py"))
+# those whose first argument is a literal of our own code
+LITERAL = {"directive", "block", "word", "comment"}
+HOSTILE = [
+    "a.test; } server { root /etc",
+    "/ { root /etc; } location /y",
+    'a"; return 200 "b',
+    "a\\",
+    'a\\"; x "',
+    "a\r\nSet-Cookie: b",
+    "a\0b",
+    "a#b",
+    "$http_authorization",
+    "${host}",
+    "a'b",
+    "\ud800",
+    "127.0.0.1; server 127.0.0.2",
+    "unix:/run/docker.sock",
+]
+BREAKING = re.compile(r"[\s;{}\"'\\#$]")
+
+
+def read_token(text: str) -> tuple[str, str]:
+    """Read a quoted token as nginx does; return its value and what follows it."""
+    assert text[0] == '"'
+    value, at = "", 1
+    while text[at] != '"':
+        if text[at] == "\\" and text[at + 1] in "\"'\\":
+            at += 1
+        value += text[at]
+        at += 1
+    return value, text[at + 1 :]
+
+
+@given(st.text(max_size=50))
+@example('\\"$')
+@example("\\n")
+def test_a_quoted_text_is_one_token_and_reads_back(text: str) -> None:
+    try:
+        quoted, plain = quoting.quote(text), quoting.quote_plain(text)
+    except BadValueError:
+        assert re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text)
+    else:
+        assert read_token(plain) == (text, "")
+        value, rest = read_token(quoted)
+        assert (value.replace(DOLLAR, "$"), rest) == (text, "")
+        assert "$" not in value.replace(DOLLAR, "")
+
+
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0xD800])
+def test_control_characters_and_surrogates_are_refused(code: int) -> None:
+    with pytest.raises(BadValueError):
+        quoting.quote(f"a{chr(code)}b")
+
+
+@given(st.sampled_from(HOSTILE) | st.text(max_size=60) | st.text(string.printable, max_size=20))
+@pytest.mark.parametrize(
+    "typed",
+    [
+        quoting.host_name,
+        quoting.endpoint,
+        quoting.listen,
+        quoting.network,
+        quoting.user_name,
+        quoting.identifier,
+    ],
+)
+def test_a_typed_token_has_nothing_that_breaks_out(typed: object, text: str) -> None:
+    assert callable(typed)
+    try:
+        token = typed(text)
+    except BadValueError:
+        return
+    assert not BREAKING.search(token)
+
+
+@given(st.sampled_from(HOSTILE).filter(str.isprintable) | st.text(st.characters(codec="utf-8"), max_size=60))
+def test_any_service_has_an_upstream(name: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{12}_[a-z0-9._-]{0,40}", quoting.upstream(name), re.ASCII)
+
+
+def test_upstreams_differ_where_their_readable_end_is_the_same() -> None:
+    assert len({quoting.upstream(name) for name in ("a b", "a_b", "A_B", "a" * 41, "a" * 42)}) == 5
+
+
+@pytest.mark.parametrize(
+    "good", ["a.test", "*.a.test", "a", "a_b.test", "1.2.3.4", "xn--4ca.test", "a" * 63 + ".b"]
+)
+def test_host_names(good: str) -> None:
+    assert quoting.host_name(good) == good
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "A.test",
+        "a..b",
+        ".a",
+        "a.",
+        "~^a",
+        "*",
+        "a.*",
+        "*a.b",
+        "-a",
+        "a-",
+        "ä",
+        "a\n",
+        "a" * 64,
+        "a." * 126 + "ab",
+    ],
+)
+def test_no_host_names(bad: str) -> None:
+    with pytest.raises(BadValueError, match="host name"):
+        quoting.host_name(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("10.0.0.1:80", "10.0.0.1:80"),
+        ("[fd00:0::1]:65535", "[fd00::1]:65535"),
+    ],
+)
+def test_endpoints_are_canonical(text: str, token: str) -> None:
+    assert quoting.endpoint(text) == token
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "127.1:80",
+        "0x7f000001:80",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:080",
+        "256.0.0.1:80",
+        "127.0.0.01:80",
+        "127.0.0.1:80\n",
+        "\u0661.0.0.1:80",
+        "fd00::1:80",
+        "[fd00::1%eth0]:80",
+        "unix:/run/x",
+        "web:80",
+    ],
+)
+def test_no_endpoints(bad: str) -> None:
+    with pytest.raises(BadValueError, match="address"):
+        quoting.endpoint(bad)
+
+
+@pytest.mark.parametrize("modifier", ["", "=", "~ ^/", "^~ /", "@named", "app"])
+def test_a_location_is_a_path(modifier: str) -> None:
+    """Else nginx would take its beginning for a modifier."""
+    with pytest.raises(BadValueError, match="slash"):
+        quoting.location(modifier)
+
+
+@pytest.mark.parametrize("path", ["/a/*/b", "/a?", "/[a]", "/$host", "/a\nb"])
+def test_files_whose_name_means_something_are_refused(path: str) -> None:
+    with pytest.raises(BadValueError):
+        quoting.file(path)
+
+
+def test_a_token_that_nginx_could_not_read_is_refused() -> None:
+    assert len(quoting.quote("ä" * 2000)) == 2002
+    with pytest.raises(BadValueError, match="longer than 4000 bytes"):
+        quoting.quote("ä" * 2001)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "token"), [(2, "2s"), (0.25, "250ms"), (1.5, "1500ms"), (0, "0s"), (600.0, "600s")]
+)
+def test_durations(seconds: float, token: str) -> None:
+    assert quoting.duration(seconds) == token
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e12])
+def test_no_durations(seconds: float) -> None:
+    with pytest.raises(BadValueError):
+        quoting.duration(seconds)
+
+
+def test_numbers_have_a_range() -> None:
+    assert (quoting.number(5, at_most=5), quoting.weight(1000)) == ("5", "weight=1000")
+    with pytest.raises(BadValueError):
+        quoting.number(6, at_most=5)
+
+
+@pytest.mark.parametrize("weight", [0, 1001, 100_000_000])
+def test_no_weights(weight: int) -> None:
+    with pytest.raises(BadValueError):
+        quoting.weight(weight)
+
+
+def test_parts_are_included_by_name_only() -> None:
+    lines = quoting.includes(Path("/x/parts"), ["s-0123456789abcdef.conf"])
+    assert lines == 'include "/x/parts/s-0123456789abcdef.conf";\n'
+    with pytest.raises(BadValueError, match="part"):
+        quoting.includes(Path("/x"), ["../../etc/passwd"])
+
+
+def test_directives_and_blocks() -> None:
+    inner = block("location =", quoting.location("/a"), body=[directive("return 503")])
+    assert block("server", body=[directive("listen", word("80")), inner]) == (
+        'server {\n    listen 80;\n    location = "/a" {\n        return 503;\n    }\n}\n'
+    )
+    assert block("events", body=[]) == "events {\n}\n"
+    assert comment("One line; no more.") == "# One line; no more.\n"
+
+
+def test_the_writer_refuses_what_is_no_token() -> None:
+    """As mypy does, before."""
+    raw: Token = "a; b"  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="quote it"):
+        directive("return", raw)
+    with pytest.raises(TypeError, match="quote it"):
+        joined(["a;\n"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "text", ["a;", "a{b", "a}b", 'a"', "a'", "a\\", "#a", "", " a", "a  b", "a\tb", "a\n", "ä"]
+)
+def test_a_literal_cannot_break_out_either(text: str) -> None:
+    with pytest.raises(TypeError, match="literal"):
+        directive(text)
+
+
+def test_a_comment_is_one_line() -> None:
+    with pytest.raises(BadValueError):
+        comment("a\nserver {}")
+
+
+@pytest.mark.parametrize("source", [pytest.param(path, id=path.stem) for path in SOURCES])
+def test_literals_are_written_in_our_own_code(source: Path) -> None:
+    """What `directive` and its like take as text is a constant, or came out of `quoting`; never computed."""
+    if source.stem == "quoting":
+        return
+    for call in ast.walk(ast.parse(source.read_text())):
+        if not isinstance(call, ast.Call):
+            continue
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        assert name not in {"Token", "Lines"}, f"{source.name}:{call.lineno}: only quoting makes a {name}"
+        if name in LITERAL:
+            assert _is_literal(call.args[0]), f"{source.name}:{call.lineno}: {name} of a computed text"
+
+
+def _is_literal(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return isinstance(node.func.value, ast.Name) and node.func.value.id == "quoting"
+    return isinstance(node, ast.Constant)

@@ -1,0 +1,227 @@
+"""Snapshots to files: golden ones, what depends on what, and what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyconf.config import Listen, ListenAddress
+from proxyconf.errors import BadValueError, UsageError
+from proxyconf.model import Endpoint, Problem, Route, Snapshot
+from proxyconf.nginx.site import Dialect, Part, Renderer, Site, canonical_listen
+from tests.golden.cases import CASES, HERE, TWO_SERVICES, dialect, golden_text, route, with_ipv6
+
+WEB = (Endpoint("10.0.0.1:80"),)
+OTHER = (Endpoint("10.0.0.9:80"),)
+ONE = Snapshot(routes=(route("a.test", "/", "web"),), services={"web": WEB})
+
+
+def render(snapshot: Snapshot, **settings: object) -> Site:
+    return Renderer(dialect(**settings)).render(snapshot)  # type: ignore[arg-type]
+
+
+def text_of(site: Site, kind: str, name: str) -> str:
+    return part_of(site, kind, name).text.decode()
+
+
+def part_of(site: Site, kind: str, name: str) -> Part:
+    return next(part for part in site.parts if (part.kind, part.name) == (kind, name))
+
+
+def names(site: Site) -> list[str]:
+    return [f"{part.kind} {part.name}" for part in site.parts]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    """After a change that is meant: ``python -m tests.golden.cases``, and read the difference."""
+    assert golden_text(CASES[name]) == (HERE / f"{name}.golden").read_text()
+
+
+def test_a_part_is_named_by_its_content() -> None:
+    first, second = render(ONE), render(Snapshot(ONE.routes, {"web": OTHER}))
+    assert part_of(first, "host", "a.test") == part_of(second, "host", "a.test")
+    assert part_of(first, "service", "web").file != part_of(second, "service", "web").file
+    assert first.digest != second.digest
+
+
+def test_a_host_changes_when_its_service_goes_to_zero() -> None:
+    site = render(Snapshot(ONE.routes, {"web": ()}))
+    assert names(site) == ["host a.test"]
+    assert "return 503;" in text_of(site, "host", "a.test")
+    assert part_of(site, "host", "a.test").needs == frozenset()
+    assert site == render(Snapshot(ONE.routes))
+
+
+def test_a_service_without_a_route_has_no_part() -> None:
+    assert render(Snapshot(services={"web": WEB})).parts == ()
+
+
+def test_the_nonce_is_no_part_of_the_digest() -> None:
+    site = render(ONE)
+    assert site.root("1") != site.root("2")
+    assert b'return 200 "1"' in site.root("1")
+    with pytest.raises(BadValueError):
+        site.root("a\nb")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"default_status": 444}, id="default status"),
+        pytest.param({"listen": Listen(http=(ListenAddress("127.0.0.1:8081"),))}, id="listen"),
+        pytest.param({"keepalive": 0}, id="keepalive"),
+        pytest.param({"worker_processes": 3}, id="workers"),
+    ],
+)
+def test_a_setting_is_part_of_the_digest(settings: dict[str, object]) -> None:
+    assert render(ONE).digest != render(ONE, **settings).digest
+
+
+def test_only_endpoints_that_others_can_spare_are_backups() -> None:
+    backups = (Endpoint("10.0.0.1:80", backup=True), Endpoint("10.0.0.2:80", backup=True))
+    assert "backup" not in text_of(render(Snapshot(ONE.routes, {"web": backups})), "service", "web")
+    mixed = (Endpoint("10.0.0.0:80"), *backups)
+    assert text_of(render(Snapshot(ONE.routes, {"web": mixed})), "service", "web").count("backup") == 2
+
+
+def test_without_keepalive_connections_are_closed() -> None:
+    site = render(ONE, keepalive=0)
+    assert "keepalive" not in text_of(site, "service", "web")
+    assert b"default close;" in site.root("")
+    assert b"default close;" not in render(ONE).root("")
+
+
+@pytest.mark.parametrize(("hosts", "size"), [(0, 512), (127, 512), (128, 1024), (999, 4096)])
+def test_the_table_of_names_is_large_enough(hosts: int, size: int) -> None:
+    """Four times the names, the proof's included."""
+    routes = tuple(route(f"h{number:03}.test", "/", "web") for number in range(hosts))
+    root = render(Snapshot(routes, {"web": WEB})).root("")
+    assert f"server_names_hash_max_size {size};".encode() in root
+
+
+def test_root_sets_the_user() -> None:
+    settings = dialect(user="www-data").settings
+    own = dialect()
+    for root in (False, True):
+        of = Dialect(settings=settings, build=own.build, folder=own.folder, token=own.token, root=root)
+        assert (b"user www-data;" in Renderer(of).render(ONE).root("")) is root
+
+
+def test_an_address_is_listened_on_once() -> None:
+    """nginx refuses the second ``listen`` of one address."""
+    same = ("[::]:80", ":80", "0.0.0.0:80", "[::1]:80", "[0::1]:80", "127.0.0.1:80")
+    listen = Listen(http=tuple(map(ListenAddress, same)))
+    assert with_ipv6(dialect(listen=listen)).addresses == ("127.0.0.1:80", "80", "[::1]:80", "[::]:80")
+    assert dialect(listen=Listen(http=(ListenAddress(":80"),))).addresses == ("80",)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("80", "80"),
+        ("*:80", "80"),
+        ("0.0.0.0", "80"),
+        ("*", "80"),
+        ("0.0.0.0:8080", "8080"),
+        ("127.0.0.1", "127.0.0.1:80"),
+        ("[::]", "[::]:80"),
+        ("[0:0::0]:80", "[::]:80"),
+        ("localhost:80", "localhost:80"),
+        ("unix:/run/x", "unix:/run/x"),
+        ("[:::]:80", "[:::]:80"),
+    ],
+)
+def test_ways_to_write_an_address(text: str, canonical: str) -> None:
+    assert canonical_listen(text) == canonical
+
+
+def test_settings_that_cannot_be_written_are_a_mistake() -> None:
+    with pytest.raises(UsageError, match=r"\[nginx\]: file '/x\*"):
+        Renderer(dialect(Path("/x*")))
+
+
+def test_a_part_that_cannot_be_written_blocks_no_other() -> None:
+    """The values are checked where they are read; this is the second line."""
+    routes = (*ONE.routes, route("b;c", "/", "web"), route("d.test", "/", "bad"))
+    site = render(Snapshot(routes, {"web": WEB, "bad": (Endpoint("nowhere"),)}))
+    assert names(site) == ["service web", "host a.test", "host d.test"]
+    assert "return 503;" in text_of(site, "host", "d.test")
+    assert [(problem.what, problem.where) for problem in site.problems] == [
+        ("service", "bad"),
+        ("host", "b;c"),
+    ]
+    assert all(isinstance(problem, Problem) for problem in site.problems)
+
+
+class TestSetAside:
+    """Last good parts in place of what the snapshot gives."""
+
+    good = render(Snapshot(ONE.routes, {"web": OTHER}))
+
+    def test_a_service_keeps_its_last_good_part(self) -> None:
+        last = part_of(self.good, "service", "web")
+        site = Renderer(dialect()).render(ONE, set_aside={("service", "web"): last})
+        assert site == self.good
+
+    def test_a_service_left_out_counts_as_one_without_endpoints(self) -> None:
+        site = Renderer(dialect()).render(ONE, set_aside={("service", "web"): None})
+        assert site == render(Snapshot(ONE.routes))
+
+    def test_a_host_keeps_its_last_good_part_and_the_service_that_it_needs(self) -> None:
+        changed = Snapshot((route("a.test", "/", "new"),), {"web": WEB, "new": WEB})
+        last = part_of(render(ONE), "host", "a.test")
+        site = Renderer(dialect()).render(changed, set_aside={("host", "a.test"): last})
+        assert site == render(ONE)
+
+    def test_a_host_whose_part_needs_a_service_that_is_gone_is_left_out(self) -> None:
+        changed = Snapshot((route("a.test", "/", "new"),), {"new": WEB})
+        last = part_of(render(ONE), "host", "a.test")
+        assert Renderer(dialect()).render(changed, set_aside={("host", "a.test"): last}).parts == ()
+
+    def test_a_host_can_be_left_out(self) -> None:
+        assert Renderer(dialect()).render(ONE, set_aside={("host", "a.test"): None}).parts == ()
+
+    def test_what_the_snapshot_has_no_more_is_passed_over(self) -> None:
+        aside = {(part.kind, part.name): part for part in self.good.parts}
+        assert Renderer(dialect()).render(Snapshot(), set_aside=aside) == render(Snapshot())
+
+
+def test_only_what_changed_is_written_anew() -> None:
+    renderer = Renderer(dialect())
+    first = renderer.render(TWO_SERVICES)
+    services = {**TWO_SERVICES.services, "web": OTHER}
+    second = renderer.render(Snapshot(TWO_SERVICES.routes, services))
+    kept = {id(part) for part in first.parts} & {id(part) for part in second.parts}
+    assert len(kept) == len(first.parts) - 1
+
+
+SERVICES = st.dictionaries(
+    st.sampled_from("xyz"),
+    st.lists(st.builds(Endpoint, st.sampled_from(["10.0.0.1:80", "10.0.0.2:80"]), backup=st.booleans())).map(
+        tuple
+    ),
+)
+CLAIMS = st.tuples(st.sampled_from(["a", "a-b", "a.b"]), st.sampled_from(["/", "/a", "/a/b"]))
+ROUTES = st.dictionaries(CLAIMS, st.sampled_from("xyz")).map(
+    lambda claims: tuple(route(host, path, claims[host, path]) for host, path in sorted(claims))
+)
+
+
+@given(st.lists(st.tuples(ROUTES, SERVICES), max_size=5))
+def test_history_makes_no_difference(
+    history: list[tuple[tuple[Route, ...], dict[str, tuple[Endpoint, ...]]]],
+) -> None:
+    """Same input, same bytes, whatever was rendered before; every upstream that is referred to is there."""
+    renderer = Renderer(dialect())
+    for routes, services in history:
+        snapshot = Snapshot(routes, MappingProxyType(services))
+        site = renderer.render(snapshot)
+        assert site == Renderer(dialect()).render(snapshot)
+        there = {part.name for part in site.parts if part.kind == "service"}
+        assert there == {name for part in site.parts for name in part.needs}
+        assert {part.name for part in site.parts if part.kind == "host"} == {of.host for of in routes}
