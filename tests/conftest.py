@@ -57,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
     if not reasons:
         return
-    terminalreporter.section(f"NOT RUN: {reasons.total()} tests", yellow=True, bold=True)
+    terminalreporter.section(f"NOT RUN: {reasons.total()}", yellow=True, bold=True)
     for reason, count in reasons.most_common():
         terminalreporter.line(f"NOT RUN: {count}: {reason}", yellow=True)
 
