@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EchoBackend:
-    """Answers every GET with JSON: its name, the path, and the headers as a list of pairs.
+    """Answers every GET with JSON: its name, the path, the peer's port, and the headers as pairs.
 
     Attributes:
         name: What it calls itself.
@@ -52,7 +52,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers["Upgrade"]:
             self._upgrade()
             return
-        says = {"name": self.server.backend_name, "path": self.path, "headers": self.headers.items()}
+        says = {
+            "name": self.server.backend_name,
+            "path": self.path,
+            "peer": self.client_address[1],
+            "headers": self.headers.items(),
+        }
         body = json.dumps(says).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
