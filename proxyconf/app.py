@@ -14,8 +14,7 @@ from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
 from proxyconf.errors import ProxyconfError, Shutdown, SourceError
 from proxyconf.intake import Intake
-from proxyconf.nginx import here
-from proxyconf.nginx.site import Renderer
+from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.reconciler import Reconciler
 from proxyconf.routing import Reader
 from proxyconf.snapshot import merge
@@ -149,27 +148,26 @@ async def _as_coroutine(end: Awaitable[NoReturn]) -> NoReturn:
 async def _build(settings: Settings, state: State, sources: Sequence[Source]) -> _House:
     """Make the parts; asks nginx what it is."""
     tables = settings.tables
-    control = here.control_for(tables.nginx, state.nginx)
-    build = await control.build()
-    dialect = here.dialect_for(tables.nginx, build, state.nginx, state.token())
-    version = ".".join(map(str, build.version))
-    start = here.start_command(tables.nginx, dialect)
-    nginx = NginxState(mode=tables.nginx.mode, root=str(dialect.root_file), version=version, start=start)
-    board = Board([source.name for source in sources], nginx)
+    build = await ask_build(tables.nginx.binary)
+    nginx = await open_nginx(tables.nginx, build, state.nginx, state.token())
+    known = NginxState(
+        mode=tables.nginx.mode,
+        root=str(nginx.folder.root),
+        version=".".join(map(str, build.version)),
+        start=nginx.start,
+    )
+    board = Board([source.name for source in sources], known)
     queue = ChangeQueue(tables.pace)
     intake = Intake({source.name: source.policy for source in sources})
-    apply = Apply(
-        folder=here.folder_for(dialect),
-        renderer=Renderer(dialect),
-        control=control,
-        prober=here.prober_for(dialect),
-    )
+    apply = Apply(folder=nginx.folder, renderer=nginx.renderer, control=nginx.control, prober=nginx.prober)
     reconciler = Reconciler(
         queue=queue, intake=intake, apply=apply, state=state, board=board, settings=tables
     )
     for name in settings.warnings:
         log.warning("setting.ignored", reason=name)
-    log.info("proxyconf.started", sources=[source.name for source in sources], nginx=version, root=nginx.root)
+    log.info(
+        "proxyconf.started", sources=[source.name for source in sources], nginx=known.version, root=known.root
+    )
     return _House(queue, intake, board, reconciler)
 
 

@@ -83,7 +83,9 @@ class Apply:
         reloads: How many signals were sent.
     """
 
-    def __init__(self, *, folder: Folder, renderer: Renderer, control: Control, prober: Prober) -> None:
+    def __init__(
+        self, *, folder: Folder, renderer: Callable[[], Renderer], control: Control, prober: Prober
+    ) -> None:
         self.installed: Generation | None = None
         self.proved: Generation | None = None
         self.reloads = 0
@@ -102,7 +104,7 @@ class Apply:
         return self._verdicts.problems
 
     async def resume(self, applied: Applied | None) -> None:
-        """Take up what an earlier run left: nothing is written, and nginx is not reloaded, if it still serves.
+        """Take up what an earlier run left: if nginx still serves that, it needs no reload.
 
         Raises:
             StateError: The folder can't be used.
@@ -161,7 +163,7 @@ class Apply:
     async def _checked(
         self, snapshot: Snapshot, site: Site, steps: Steps, beside: Callable[[], None]
     ) -> Generation:
-        """Return what is left of the candidate without its bad parts: staged and checked, or installed already."""
+        """Return what is left of the candidate without its bad parts, checked, or already installed."""
         while True:
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
             generation = Generation(site.digest, nonce, site.root(nonce))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proxyconf.model import Change, Route
-    from proxyconf.state import Applied
 
 log = structlog.get_logger(__name__)
 
@@ -177,9 +176,9 @@ class Board:
         for problem in sorted(before.difference(self._problems), key=str):
             log.info("problem.solved", what=problem.what, where=problem.where)
 
-    def passed(self, done: Pass, applied: Applied) -> None:
+    def passed(self, done: Pass, applied: AppliedState) -> None:
         """Note a proved generation."""
-        self._status.applied = AppliedState(digest=applied.digest, at=applied.at)
+        self._status.applied = applied
         self.nginx.running = True
         if self._enter("applied", "") or done.changed or "proof" in done.steps_ms:
             self._history.append(done)

@@ -82,7 +82,7 @@ class ChangeQueue:
         return self._take()
 
     def spend(self, cost_s: float) -> None:
-        """Take a token for a reload that took *cost_s* seconds; the costlier, the slower the next one comes."""
+        """Take a token for a reload that took *cost_s* seconds; after a costly one the next comes later."""
         pace = self._pace
         self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max)
         self._full_at = max(self._clock(), self._full_at) + self._refill_s

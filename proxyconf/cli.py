@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from proxyconf import __version__, config, report
-from proxyconf.config import Settings
 from proxyconf.errors import ProxyconfError, StateError, UsageError
 from proxyconf.log import set_up
 from proxyconf.sources import kinds
@@ -20,6 +19,8 @@ from proxyconf.status import ask_confirm, ask_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from proxyconf.config import Settings
 
 DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 _USAGE, _FAILED = 2, 1
@@ -82,7 +83,7 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_settings(
         *, path: Path | None, docker: bool, etcd: tuple[str, ...], file: str | None, state: str | None,
-        sets: tuple[str, ...], **rest: Any,
+        sets: tuple[str, ...], **rest: Any,  # noqa: ANN401 - the command's own flags
     ) -> None:  # fmt: skip
         flags: dict[str, Any] = {}
         if docker:

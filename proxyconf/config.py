@@ -355,6 +355,7 @@ def scalar(text: str) -> object:
 
 
 def lay_over(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Change *values*: what is in *more* counts, table by table and key by key."""
     for key, value in more.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             lay_over(values[key], value)

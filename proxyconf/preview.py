@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from proxyconf.app import look, open_sources, state_path
 from proxyconf.errors import CommandError, StateError
 from proxyconf.intake import Intake
-from proxyconf.model import Snapshot
-from proxyconf.nginx import here
 from proxyconf.nginx.build import Build
-from proxyconf.nginx.site import Renderer
+from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.snapshot import merge
 from proxyconf.state import State
 
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from proxyconf.config import Settings
-    from proxyconf.nginx.dialect import Dialect
-    from proxyconf.nginx.site import Site
+    from proxyconf.model import Snapshot
+    from proxyconf.nginx.here import Here
 
 _NONCE = "preview"
 
@@ -35,19 +33,19 @@ async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, byt
     """
     snapshot = await look(settings, timeout_s=timeout_s)
     problems = [str(problem) for problem in snapshot.problems]
-    control = here.control_for(settings.tables.nginx, state_path(settings) / "nginx")
     try:
-        build = await control.build()
+        build = await ask_build(settings.tables.nginx.binary)
     except CommandError as exc:
         build = Build()
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     # the real token is a secret of the state folder, which need not exist for this
-    dialect = here.dialect_for(settings.tables.nginx, build, state_path(settings) / "nginx", "0" * 32)
-    return _files(Renderer(dialect).render(snapshot), dialect), tuple(problems)
+    nginx = await open_nginx(settings.tables.nginx, build, state_path(settings) / "nginx", "0" * 32)
+    return _files(nginx, snapshot), tuple(problems)
 
 
-def _files(site: Site, dialect: Dialect) -> dict[str, bytes]:
-    files = {dialect.root_file.name: site.root(_NONCE)}
+def _files(nginx: Here, snapshot: Snapshot) -> dict[str, bytes]:
+    site = nginx.renderer().render(snapshot)
+    files = {nginx.folder.root.name: site.root(_NONCE)}
     return files | {f"parts/{part.file}": part.text for part in site.parts}
 
 
@@ -80,19 +78,18 @@ async def check(settings: Settings) -> Sequence[str]:
     names = [source.name for source in open_sources(settings)]
     lines = [f"configuration: well; sources: {', '.join(names)}"]
     real = state_path(settings) / "nginx"
-    control = here.control_for(settings.tables.nginx, real)
-    build = await control.build()
+    build = await ask_build(settings.tables.nginx.binary)
     lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
     snapshot = _saved(settings)
     with tempfile.TemporaryDirectory(prefix="proxyconf-check-") as path:
         folder = Path(path)
-        dialect = here.dialect_for(settings.tables.nginx, build, folder, "0" * 32)
-        write(folder, _files(Renderer(dialect).render(snapshot), dialect))
+        nginx = await open_nginx(settings.tables.nginx, build, folder, "0" * 32, included_from=real)
+        write(folder, _files(nginx, snapshot))
         (folder / "temp").mkdir()
         for name in ("main.d", "http.d"):
             if (real / name).is_dir():
                 (folder / name).symlink_to(real / name)
-        await control.check(dialect.root_file)
+        await nginx.control.check(nginx.folder.root)
     lines.append(f"site: nginx takes it ({len(snapshot.routes)} routes, as saved by the last run)")
     return lines
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.apply import Steps
-from proxyconf.board import Pass
+from proxyconf.board import AppliedState, Pass
 from proxyconf.changes import Batch
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError, StateError
 from proxyconf.model import Snapshot
@@ -162,7 +162,7 @@ class Reconciler:
         self._failures, self._served, self._since = 0, snapshot, None
         self._board.snapshot_made(snapshot, self._problems(snapshot))
         if self._applied:
-            self._board.passed(done, self._applied)
+            self._board.passed(done, AppliedState(digest=self._applied.digest, at=self._applied.at))
         if not self._intake.silent():
             self.settled.set()
 

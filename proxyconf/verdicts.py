@@ -1,4 +1,4 @@
-"""What nginx refused: found by blame, remembered by content, and replaced by its last good form or left out."""
+"""What nginx refused: found by blame, remembered by content, its last good form used instead, if any."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ _FORGET_S = 300.0
 class Verdicts:
     """Renders snapshots without what nginx refused.
 
+    Args:
+        renderer: Returns who renders at the moment.
+        clock: Monotonic seconds.
+
     Attributes:
         problems: What is set aside at present.
     """
 
-    def __init__(self, renderer: Renderer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, renderer: Callable[[], Renderer], clock: Callable[[], float] = time.monotonic) -> None:
         self.problems: tuple[Problem, ...] = ()
         self._renderer = renderer
         self._clock = clock
@@ -41,13 +45,14 @@ class Verdicts:
 
     def render(self, snapshot: Snapshot) -> Site:
         """Return the candidate; what was refused is in it in its last good form, or not at all."""
-        site = self._renderer.render(snapshot)
+        renderer = self._renderer()
+        site = renderer.render(snapshot)
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
         bad = [part for part in site.parts if part.file in self._refused] if self._refused else []
         aside = {(part.kind, part.name): self._stand_in(part) for part in bad}
         self.problems = tuple(self._problem(part, aside[part.kind, part.name]) for part in bad)
-        self._latest = self._renderer.render(snapshot, set_aside=aside) if bad else site
+        self._latest = renderer.render(snapshot, set_aside=aside) if bad else site
         return self._latest
 
     def proved(self) -> None:
@@ -73,7 +78,7 @@ class Verdicts:
 
         async def passes_with(kept: Sequence[Part]) -> bool:
             aside = {(part.kind, part.name): self._stand_in(part) for part in changed if part not in kept}
-            return await passes(self._renderer.render(snapshot, set_aside=aside))
+            return await passes(self._renderer().render(snapshot, set_aside=aside))
 
         found = accused(refusal.output, site.parts, changed) or await guilty(changed, passes_with)
         if not found:

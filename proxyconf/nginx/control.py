@@ -1,10 +1,12 @@
 """Reach an nginx: check a configuration, signal the master, read what it said.
 
-``via = "local"``: a process on this host, found by its pid file.
+``via = "local"``: a process on this host, found by its pid file. Of an nginx that somebody else configures, a
+copy of its own main file is checked, with our include in it pointed at the candidate.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from proxyconf.command import run_command
-from proxyconf.errors import NotRunningError, RefusedError, ReloadError
-from proxyconf.nginx.build import parse_build
+from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
+from proxyconf.nginx.surroundings import Shadow, read_surroundings
 
 if TYPE_CHECKING:
     from proxyconf.nginx.build import Build
+    from proxyconf.nginx.surroundings import Surroundings
 
 _CHECK_TIMEOUT_S = 30.0
 _LOG_TAIL_MAX = 256 << 10
@@ -34,14 +37,6 @@ class LogMark:
 
 class Control(Protocol):
     """An nginx, wherever it runs."""
-
-    async def build(self) -> Build:
-        """Return what it is and can.
-
-        Raises:
-            CommandError: It can't be run.
-        """
-        ...
 
     async def check(self, main: Path) -> str:
         """Return what nginx prints about the main file *main* and all it includes.
@@ -78,41 +73,31 @@ class Local:
     """A process on this host.
 
     Args:
-        binary: The program, for ``-t`` and ``-V``.
+        binary: The program, for ``-t``.
+        build: What it is.
         pid_file: Where the master writes its pid.
         error_log: Where it says what is wrong; None when that can't be read.
     """
 
-    def __init__(self, binary: str, pid_file: Path, error_log: Path | None) -> None:
+    def __init__(self, binary: str, build: Build, pid_file: Path, error_log: Path | None) -> None:
         self._binary = binary
+        # without it, nginx would first open the log that was compiled in, which may belong to somebody else
+        self._quiet = ["-e", "stderr"] if build.version >= (1, 19, 5) else []
         self._pid_file = pid_file
         self._error_log = error_log
-        self._build: Build | None = None
-
-    async def build(self) -> Build:
-        """Return what ``nginx -V`` says."""
-        done = await run_command([self._binary, "-V"], timeout_s=_CHECK_TIMEOUT_S)
-        self._build = parse_build(done.output)
-        return self._build
 
     async def check(self, main: Path) -> str:
         """Run ``nginx -t`` as the same user, with the same prefix, as the master would."""
-        build = self._build or await self.build()
-        # or it would first open the log that was compiled in, which may belong to somebody else
-        quiet = ["-e", "stderr"] if build.version >= (1, 19, 5) else []
-        done = await run_command([self._binary, *quiet, "-t", "-c", str(main)], timeout_s=_CHECK_TIMEOUT_S)
+        done = await run_command(
+            [self._binary, *self._quiet, "-t", "-c", str(main)], timeout_s=_CHECK_TIMEOUT_S
+        )
         if done.code:
             raise RefusedError(f"check {main}: {first_complaint(done.output)}", done.output)
         return done.output
 
     async def master(self) -> int | None:
         """Return the pid in the pid file if an nginx master has it."""
-        try:
-            pid = int(self._pid_file.read_text())
-            title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return None
-        return pid if title.startswith(b"nginx: master") else None
+        return _master(self._pid_file)
 
     async def reload(self) -> None:
         """Send HUP to the master; ``nginx -s reload`` would parse everything once more."""
@@ -153,6 +138,52 @@ class Local:
         except OSError:
             return ()
         return tuple(message for number, message in _EMERG.findall(text) if int(number) == pid)
+
+
+def _master(pid_file: Path) -> int | None:
+    """Read two small files that are in memory: cheaper than a thread."""
+    try:
+        pid = int(pid_file.read_text())
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return pid if title.startswith(b"nginx: master") else None
+
+
+class Included(Local):
+    """A process on this host whose main file is somebody else's.
+
+    Args:
+        binary: As of `Local`.
+        build: What it is.
+        conf: The main file.
+        ours: The file of ours that it includes.
+        found: Where it says that its pid file and log are.
+    """
+
+    def __init__(self, binary: str, build: Build, conf: Path, ours: Path, found: Surroundings) -> None:
+        log = found.error_log or build.error_log_path
+        readable = None if log in ("stderr", "off") or ":" in log else build.prefix / log
+        super().__init__(binary, build, build.prefix / (found.pid or build.pid_path), readable)
+        self._conf = conf
+        self._ours = ours
+
+    async def check(self, main: Path) -> str:
+        """Run ``nginx -t`` on a copy of their main file that includes *main* in place of ours."""
+        found = await asyncio.to_thread(read_surroundings, self._conf, self._ours)
+        if not found.chain:
+            raise CommandError(
+                f"check {self._conf}: it does not include us"
+                f" (add 'include {self._ours.parent}/http.con[f];' to its http block)"
+            )
+        shadow = Shadow(found, main)
+        try:
+            await asyncio.to_thread(shadow.write)
+            return shadow.in_real_names(await super().check(shadow.main))
+        except RefusedError as exc:
+            raise RefusedError(shadow.in_real_names(str(exc)), shadow.in_real_names(exc.output)) from exc
+        finally:
+            shadow.remove()
 
 
 def first_complaint(output: str) -> str:

@@ -1,56 +1,109 @@
-"""What this host offers an nginx: a user for its workers, IPv6, a control and a prober for our settings."""
+"""An nginx on this host, by our settings: how to write for it, how to reach it, how it proves itself."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import socket
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxyconf.nginx.control import Local
+from proxyconf.command import run_command
+from proxyconf.nginx.build import parse_build
+from proxyconf.nginx.control import Included, Local
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.folder import Folder
 from proxyconf.nginx.proof import Prober
+from proxyconf.nginx.site import Renderer
+from proxyconf.nginx.surroundings import read_surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from proxyconf.config import Nginx
     from proxyconf.nginx.build import Build
+    from proxyconf.nginx.control import Control
+    from proxyconf.nginx.surroundings import Surroundings
 
 _USERS = ("www-data", "nginx", "nobody")
+_TIMEOUT_S = 10.0
 
 
-def dialect_for(settings: Nginx, build: Build, folder: Path, token: str) -> Dialect:
-    """Return how to write for this nginx, when its master runs as we do."""
+@dataclass(frozen=True, slots=True)
+class Here:
+    """An nginx and all that belongs to it.
+
+    Attributes:
+        build: What it is.
+        control: The way to reach it.
+        folder: What it reads from us.
+        prober: Who asks it for proof.
+        renderer: Returns who writes for it: another one whenever what surrounds us has changed.
+        start: What a person runs, or does, so that it serves our file.
+    """
+
+    build: Build
+    control: Control
+    folder: Folder
+    prober: Prober
+    renderer: Callable[[], Renderer]
+    start: str
+
+
+async def ask_build(binary: str) -> Build:
+    """Return what the program *binary* says it is.
+
+    Raises:
+        CommandError: It can't be run.
+        UsageError: It is no nginx.
+    """
+    done = await run_command([binary, "-V"], timeout_s=_TIMEOUT_S)
+    return parse_build(done.output)
+
+
+async def open_nginx(
+    settings: Nginx, build: Build, path: Path, token: str, *, included_from: Path | None = None
+) -> Here:
+    """Return the nginx that *settings* are about.
+
+    Args:
+        settings: The ``[nginx]`` table.
+        build: What it is.
+        path: The folder that it reads from us, ``<state>/nginx``.
+        token: Makes the name under which it answers the proof.
+        included_from: Mode include, for a trial: the folder that their include names.
+
+    Raises:
+        CommandError: Mode include: their main file can't be read.
+    """
+    dialect = _dialect(settings, build, path, token)
+    if dialect.own:
+        renderer = Renderer(dialect)
+        local = Local(settings.binary, build, path / "nginx.pid", path / "error.log")
+        start = f"{settings.binary} -c {dialect.root_file}"
+        return _here(dialect, local, lambda: renderer, start)
+    ours = (included_from or path) / dialect.root_file.name
+    found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
+    included = Included(settings.binary, build, settings.conf, ours, found)
+    start = f"{settings.binary} -c {settings.conf}"
+    return _here(dialect, included, _Included(dialect, ours, found).renderer, start)
+
+
+def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], start: str) -> Here:
+    folder = Folder(dialect.folder, dialect.root_file.name)
+    prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
+    return Here(dialect.build, control, folder, prober, renderer, start)
+
+
+def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
     root = os.geteuid() == 0
     if root and not settings.user:
         settings = msgspec.structs.replace(settings, user=_worker_user())
-    return Dialect(settings=settings, build=build, folder=folder, token=token, ipv6=_has_ipv6(), root=root)
-
-
-def control_for(settings: Nginx, folder: Path) -> Local:
-    """Return the way to reach it."""
-    return Local(settings.binary, folder / "nginx.pid", folder / "error.log")
-
-
-def prober_for(dialect: Dialect) -> Prober:
-    """Return who asks it for proof."""
-    return Prober(dialect.settings.listen.http[0], dialect.proof_name)
-
-
-def folder_for(dialect: Dialect) -> Folder:
-    """Return the folder that it reads."""
-    return Folder(dialect.folder, dialect.root_file.name)
-
-
-def start_command(settings: Nginx, dialect: Dialect) -> str:
-    """Return what a person runs, or does, so that nginx serves our file."""
-    if dialect.own:
-        return f"{settings.binary} -c {dialect.root_file}"
-    return f"add 'include {dialect.folder}/http.con[f];' to the http block of {settings.conf}; start nginx"
+    return Dialect(settings=settings, build=build, folder=path, token=token, ipv6=_has_ipv6(), root=root)
 
 
 def _worker_user() -> str:
@@ -65,3 +118,23 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+class _Included:
+    """Writes for somebody else's nginx, by what it has at the moment."""
+
+    def __init__(self, dialect: Dialect, ours: Path, found: Surroundings) -> None:
+        self._dialect = dialect
+        self._ours = ours
+        self._take(found)
+
+    def renderer(self) -> Renderer:
+        if not self._found.is_current():
+            self._take(read_surroundings(self._dialect.settings.conf, self._ours))
+        return self._renderer
+
+    def _take(self, found: Surroundings) -> None:
+        self._found = found
+        self._renderer = Renderer(
+            replace(self._dialect, present=found.present, default_servers=found.default_servers)
+        )

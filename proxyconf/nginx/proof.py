@@ -24,8 +24,8 @@ class Prober:
         self._host = _reach(listen.host)
         self._port = listen.port
         self._timeout_s = timeout_s
-        # not by an HTTP client: while a reload is under way it is asked every few milliseconds, each time on a
-        # connection of its own, since an old worker keeps those it has
+        # not by an HTTP client: during a reload it is asked every few milliseconds, each time on a connection
+        # of its own, since an old worker keeps those it has
         self._request = f"GET / HTTP/1.0\r\nHost: {server_name}\r\n\r\n".encode()
 
     async def ask(self) -> str | None:
