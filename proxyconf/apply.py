@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
+from proxyconf.nginx.blame import conflicts
 from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.workers import Lingering
 from proxyconf.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Apply:
         installed: What is on disk.
         proved: What nginx serves, as far as it proved that; None when it may serve something else.
         reloads: How many signals were sent.
+        cost_s: Seconds from the latest signal to its outcome.
+        lingering: Old workers at the latest proof.
     """
 
     def __init__(
@@ -90,18 +94,20 @@ class Apply:
         self.proved: Generation | None = None
         self.reloads = 0
         self.cost_s = 0.0
+        self.lingering = Lingering()
         self._folder = folder
         self._control = control
         self._prober = prober
         self._verdicts = Verdicts(renderer)
+        self._conflicts: tuple[Problem, ...] = ()
         self._good: Generation | None = None
         self._master: int | None = None
         self._kept: list[frozenset[str]] = []
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Return what nginx refused and is set aside."""
-        return self._verdicts.problems
+        """Return what nginx refused and is set aside, and hosts that another server block has."""
+        return (*self._verdicts.problems, *self._conflicts)
 
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.
@@ -187,9 +193,10 @@ class Apply:
             # nginx reads what is in memory, so the disk can be waited for meanwhile
             working = asyncio.ensure_future(asyncio.to_thread(self._save, beside))
             try:
-                await self._control.check(self._folder.staged)
+                output = await self._control.check(self._folder.staged)
             finally:
                 await working
+        self._conflicts = conflicts(output, site.parts)
 
     def _save(self, beside: Callable[[], None]) -> None:
         self._folder.sync()
@@ -222,6 +229,7 @@ class Apply:
         self.proved = self._good = installed
         self._verdicts.proved()
         with steps.timed("tidy"):
+            self.lingering = await self._control.lingering()
             await asyncio.to_thread(self._tidy)
 
     async def _reload(self, installed: Generation, steps: Steps) -> None:

@@ -79,7 +79,9 @@ class NginxState(msgspec.Struct, kw_only=True):
     """The nginx we keep in step.
 
     Attributes:
-        start: The command that starts it on our file; "" while it runs.
+        start: The command that starts it on our file.
+        old_workers: Workers of earlier configurations that still finished what they had, at the last reload.
+        old_workers_bytes: What memory they held.
     """
 
     mode: str
@@ -87,6 +89,8 @@ class NginxState(msgspec.Struct, kw_only=True):
     version: str = ""
     running: bool | None = None
     start: str = ""
+    old_workers: int = 0
+    old_workers_bytes: int = 0
 
 
 class AppliedState(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +207,10 @@ class Board:
             log.warning("nginx.not_running", start=self.nginx.start)
         else:
             log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
+
+    def workers_counted(self, count: int, memory: int) -> None:
+        """Note the old workers."""
+        self.nginx.old_workers, self.nginx.old_workers_bytes = count, memory
 
     def waiting(self, reason: str) -> None:
         """Note that nothing can be rendered yet."""

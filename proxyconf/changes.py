@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxyconf.config import Pace
 
 _COSTS_PER_TOKEN = 4
+_CROWDING_MAX = 20.0  # so that no change ever waits for longer than this many refills
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,16 @@ class ChangeQueue:
                     await self._arrived.wait()
         return self._take()
 
-    def spend(self, cost_s: float) -> None:
-        """Take a token for a reload that took *cost_s* seconds; after a costly one the next comes later."""
+    def spend(self, cost_s: float, *, old_workers: int = 0) -> None:
+        """Take a token for a reload; the costlier it was, the later the next one comes.
+
+        Args:
+            cost_s: Seconds that it took.
+            old_workers: Bytes that workers of earlier configurations hold.
+        """
         pace = self._pace
-        self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max)
+        crowding = min(max(1.0, old_workers / max(1, pace.old_workers)), _CROWDING_MAX)
+        self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max) * crowding
         self._full_at = max(self._clock(), self._full_at) + self._refill_s
 
     def _note(self) -> None:

@@ -38,6 +38,18 @@ class Seconds(float):
         return cls(float(found[1]) * _UNITS[found[2]])
 
 
+class Size(int):
+    """An amount of memory in bytes, written ``"512M"`` or ``"2G"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Size:
+        """Read *text*; raise ValueError when it is no size."""
+        found = re.fullmatch(r"(\d{1,9})([KMG])", text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError(f'{text!r} is no size (write "512M" or "2G")')
+        return cls(int(found[1]) << {"K": 10, "M": 20, "G": 30}[found[2]])
+
+
 class ListenAddress(str):
     """Where nginx listens: ``":80"`` (every address, IPv4 and IPv6), ``"127.0.0.1:8080"``, ``"[::1]:80"``."""
 
@@ -161,6 +173,8 @@ class Pace(Table, frozen=True, kw_only=True):
         burst: Reloads that may follow each other at once.
         refill_min: A further reload is allowed every 4 times what the last one cost, at least this ...
         refill_max: ... and at most this.
+        old_workers: Memory that workers of earlier configurations may hold, while they finish what they have;
+            where they hold twice as much, reloads come half as often.
         start_wait: How long the first configuration waits for the sources before it uses what was saved.
     """
 
@@ -170,6 +184,7 @@ class Pace(Table, frozen=True, kw_only=True):
     burst: Count = 3
     refill_min: Seconds = Seconds(0.5)
     refill_max: Seconds = Seconds(5)
+    old_workers: Size = Size(1 << 30)
     start_wait: Seconds = Seconds(10)
 
 
@@ -410,6 +425,6 @@ def _decode(into: type, value: object) -> object:
         if not isinstance(value, str) or not value:
             raise ValueError("expected a path")
         return Path(value)
-    if issubclass(into, Seconds | ListenAddress | Network):
+    if issubclass(into, Seconds | Size | ListenAddress | Network):
         return into.parse(value)
     raise NotImplementedError(into)

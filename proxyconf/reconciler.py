@@ -112,7 +112,8 @@ class Reconciler:
         steps, reloads = Steps({"snapshot": time.perf_counter() - started}), self._apply.reloads
         wait_s = await self._bring(snapshot, steps)
         if self._apply.reloads > reloads:
-            self._queue.spend(time.perf_counter() - started)
+            self._queue.spend(time.perf_counter() - started, old_workers=self._apply.lingering.memory)
+            self._board.workers_counted(self._apply.lingering.count, self._apply.lingering.memory)
         return wait_s
 
     def _may_start(self, snapshot: Snapshot) -> bool:

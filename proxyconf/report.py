@@ -70,6 +70,9 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     yield f"nginx: {nginx.version}, mode {nginx.mode}, {nginx.root}"
     if nginx.running is False:
         yield f"       does not run; start it with: {click.style(nginx.start, bold=True)}"
+    if nginx.old_workers:
+        held = f"{nginx.old_workers_bytes >> 20} MiB"
+        yield f"       {nginx.old_workers} old workers finish what they have and hold {held}"
     if status.applied:
         applied = status.applied
         yield f"applied: {applied.digest[:12]}, proved by {applied.proof}, {_age(now - applied.at)} ago"

@@ -32,7 +32,7 @@ class Verdicts:
         clock: Monotonic seconds.
 
     Attributes:
-        problems: What is set aside at present.
+        problems: What is set aside at present, or could not be written.
     """
 
     def __init__(self, renderer: Callable[[], Renderer], clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +51,8 @@ class Verdicts:
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
         bad = [part for part in site.parts if part.file in self._refused] if self._refused else []
         aside = {(part.kind, part.name): self._stand_in(part) for part in bad}
-        self.problems = tuple(self._problem(part, aside[part.kind, part.name]) for part in bad)
+        refused = tuple(self._problem(part, aside[part.kind, part.name]) for part in bad)
+        self.problems = (*site.problems, *refused)
         self._latest = renderer.render(snapshot, set_aside=aside) if bad else site
         return self._latest
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from proxyconf.model import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from proxyconf.nginx.site import Part
 
 _PLACE = re.compile(r"parts/([sh]-[0-9a-f]{16}\.conf):\d+")
+_CONFLICT = re.compile(r'\[warn\].*? conflicting server name "([^"]+)" on (\S+), ignored')
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
@@ -28,6 +31,21 @@ def accused(output: str, parts: Sequence[Part], changed: Sequence[Part]) -> tupl
     names = set(_QUOTED.findall(output))
     found = tuple(part for part in changed if part.name in names)
     return found if len(found) == 1 else ()
+
+
+def conflicts(output: str, parts: Sequence[Part]) -> tuple[Problem, ...]:
+    """Return our hosts that another server block has, too: for nginx a mere warning, and the first one wins."""
+    ours = {part.name for part in parts if part.kind == "host"}
+    return tuple(
+        Problem(
+            "host",
+            name,
+            f"another server block has it on {address}, and nginx takes the one that is read first (remove it"
+            " from one of them)",
+        )
+        for name, address in dict.fromkeys(_CONFLICT.findall(output))
+        if name in ours
+    )
 
 
 async def guilty(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from proxyconf.command import run_command
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
 from proxyconf.nginx.surroundings import Shadow, read_surroundings
+from proxyconf.nginx.workers import Lingering, lingering_workers
 
 if TYPE_CHECKING:
     from proxyconf.nginx.build import Build
@@ -49,6 +50,10 @@ class Control(Protocol):
 
     async def master(self) -> int | None:
         """Return what identifies the running master; None when none runs."""
+        ...
+
+    async def lingering(self) -> Lingering:
+        """Return the workers of earlier configurations that still finish what they have."""
         ...
 
     async def reload(self) -> None:
@@ -98,6 +103,11 @@ class Local:
     async def master(self) -> int | None:
         """Return the pid in the pid file if an nginx master has it."""
         return _master(self._pid_file)
+
+    async def lingering(self) -> Lingering:
+        """Look at the master's children."""
+        pid = await self.master()
+        return Lingering() if pid is None else lingering_workers(pid)
 
     async def reload(self) -> None:
         """Send HUP to the master; ``nginx -s reload`` would parse everything once more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import pwd
 import socket
@@ -107,7 +108,8 @@ def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
 
 
 def _worker_user() -> str:
-    known = {entry.pw_name for entry in pwd.getpwall()}
+    """Return the first that is there with a group of its name, as nginx wants it; "" for nginx's default."""
+    known = {entry.pw_name for entry in pwd.getpwall()} & {entry.gr_name for entry in grp.getgrall()}
     return next((user for user in _USERS if user in known), "")
 
 
