@@ -34,7 +34,7 @@ def accused(output: str, parts: Sequence[Part], changed: Sequence[Part]) -> tupl
 
 
 def conflicts(output: str, parts: Sequence[Part]) -> tuple[Problem, ...]:
-    """Return our hosts that another server block has, too: for nginx a mere warning, and the first one wins."""
+    """Return our hosts that another server block has, too: for nginx a mere warning."""
     ours = {part.name for part in parts if part.kind == "host"}
     return tuple(
         Problem(
