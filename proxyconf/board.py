@@ -61,6 +61,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: Unix time of its end.
         result: ``applied``, ``installed`` (no nginx runs), ``refused``, ``failed``.
+        sources: Whose listings caused it; none where nginx or a person did.
         changed: What it changed, as ``+ web 10.0.0.1:80``.
         served_ms: From the arrival of the oldest change to the proof.
         steps_ms: What each step took.
@@ -69,6 +70,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     result: str
+    sources: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     served_ms: float = 0.0
     steps_ms: dict[str, float] = {}
@@ -191,8 +193,9 @@ class Board:
                 shown = (*shown, f"and {more} more")
             log.info(
                 "site.applied",
-                changed=", ".join(shown) or "nothing",
                 served_ms=round(done.served_ms),
+                sources=", ".join(done.sources) or "none",
+                changed=", ".join(shown) or "nothing",
                 routes=len(self._snapshot.routes),
                 digest=applied.digest[:12],
             )

@@ -20,7 +20,7 @@ def set_up(settings: Log) -> None:
     form: list[Processor] = (
         [
             structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18, sort_keys=False),
         ]
         if text
         else [

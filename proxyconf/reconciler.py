@@ -63,6 +63,7 @@ class Reconciler:
         self._wanted = Snapshot()
         self._served = Snapshot()
         self._since: float | None = None
+        self._causes: set[str] = set()
         self._failures = 0
 
     async def run(self) -> NoReturn:
@@ -98,6 +99,7 @@ class Reconciler:
         """Take in *batch* and do what is due; return the seconds until the next look."""
         for change in batch.changes.values():
             self._intake.take(change)
+        self._causes |= batch.changes.keys()
         if batch.changes and self._since is None:
             self._since = batch.since
         if not (batch.poked or batch.changes) and self._board.is_applied and await self._apply.serves():
@@ -160,7 +162,8 @@ class Reconciler:
 
     def _note_success(self, snapshot: Snapshot, steps: Steps) -> None:
         done = self._done("applied", "", snapshot, steps)
-        self._failures, self._served, self._since = 0, snapshot, None
+        self._failures, self._served = 0, snapshot
+        self._since, self._causes = None, set()
         self._board.snapshot_made(snapshot, self._problems(snapshot))
         if self._applied:
             self._board.passed(done, AppliedState(digest=self._applied.digest, at=self._applied.at))
@@ -183,6 +186,7 @@ class Reconciler:
         return Pass(
             at=time.time(),
             result=result,
+            sources=tuple(sorted(self._causes)),
             changed=differences(self._served, snapshot),
             served_ms=waited_s * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proxyconf.errors import StateError
+from proxyconf.files import make_folder, replace_file
 from proxyconf.model import Listing
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class State:
         """
         try:
             # nginx's workers, which are other users, must get through to <state>/nginx
-            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._listings.mkdir(mode=0o700, exist_ok=True)
+            make_folder(self.path, 0o755)
+            make_folder(self._listings, 0o700)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise StateError(
@@ -95,7 +96,7 @@ class State:
         if re.fullmatch(r"[0-9a-f]{32}", found):
             return found
         token = secrets.token_hex(16)
-        _write(file, token.encode())
+        replace_file(file, token.encode())
         return token
 
     def load_listings(self) -> tuple[Listing, ...]:
@@ -116,7 +117,7 @@ class State:
         """
         for listing in listings:
             if self._saved.get(listing.source) is not listing:
-                _write(self._listings / f"{listing.source}.msgpack", msgspec.msgpack.encode(listing))
+                replace_file(self._listings / f"{listing.source}.msgpack", msgspec.msgpack.encode(listing))
                 self._saved[listing.source] = listing
 
     def load_applied(self) -> Applied | None:
@@ -132,18 +133,4 @@ class State:
         Raises:
             StateError: Full, or not ours to write.
         """
-        _write(self.path / "applied.json", msgspec.json.encode(applied))
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Replace a file in one step, readable for us only."""
-    new = file.with_name(f"{file.name}.new")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(file)
-    except OSError as exc:
-        raise StateError(f"write {file}: {exc.strerror} (may we write there, and is there room?)") from exc
+        replace_file(self.path / "applied.json", msgspec.json.encode(applied))

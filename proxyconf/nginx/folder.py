@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import StateError
+from proxyconf.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,8 +49,8 @@ class Folder:
             StateError: The folder can't be used.
         """
         try:
-            for folder in (self._parts, self.path / "main.d", self.path / "http.d", self.path / "temp"):
-                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for name in (".", "parts", "main.d", "http.d", "temp"):
+                make_folder(self.path / name, 0o755)
             self.staged.unlink(missing_ok=True)
             self._present = {entry.name for entry in os.scandir(self._parts)}
             self.keep(parts_of(self.live()))
