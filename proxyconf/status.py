@@ -107,7 +107,9 @@ async def _ask(path: Path, method: str, what: str, into: type[T]) -> T:
         ):
             return msgspec.json.decode(await answer.read(), type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:
+        # aiohttp's own text of it speaks of TLS
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer in time"
         raise StateError(
-            f"ask {path}: {str(exc) or 'no answer'} (does proxyconf run, with this configuration,"
-            " and are you its user or root?)"
+            f"ask {path}: {reason.lower()} (does proxyconf run with this state folder, and are you its user"
+            " or root?)"
         ) from exc
