@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,11 +74,15 @@ class ChangeQueue:
         A caller that is cancelled while it waits loses nothing: what is pending stays.
         """
         self._busy = False
-        while (due := self._due()) > self._clock():
-            self._arrived.clear()
-            with suppress(TimeoutError):
+        try:
+            while (due := self._due()) > self._clock():
+                self._arrived.clear()
                 async with asyncio.timeout_at(None if math.isinf(due) else due):
                     await self._arrived.wait()
+        except TimeoutError:
+            pass  # it is due: the clock may be a hair behind the timer, and to ask it again would spin
+        finally:
+            self._busy = True  # a caller that gave up has something else to do
         return self._take()
 
     def spend(self, cost_s: float, *, old_workers: int = 0) -> None:
@@ -89,10 +92,12 @@ class ChangeQueue:
             cost_s: Seconds that it took.
             old_workers: Bytes that workers of earlier configurations hold.
         """
-        pace = self._pace
+        pace, now = self._pace, self._clock()
         crowding = min(max(1.0, old_workers / max(1, pace.old_workers)), _CROWDING_MAX)
+        missing_s = max(0.0, self._full_at - now)
+        missing = missing_s / self._refill_s if missing_s else 0.0
         self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max) * crowding
-        self._full_at = max(self._clock(), self._full_at) + self._refill_s
+        self._full_at = now + (missing + 1) * self._refill_s  # all at the newest price
 
     def _note(self) -> None:
         now = self._clock()
@@ -118,5 +123,4 @@ class ChangeQueue:
         batch = Batch(self._pending, since, self._poked)
         self._pending, self._first = {}, None
         self._urgent = self._poked = False
-        self._busy = True
         return batch
