@@ -107,8 +107,9 @@ async def _ask(path: Path, method: str, what: str, into: type[T]) -> T:
         ):
             return msgspec.json.decode(await answer.read(), type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:
-        # aiohttp's own text of it speaks of TLS
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer in time"
+        # what aiohttp makes of an OSError speaks of TLS
+        system = exc.strerror if isinstance(exc, OSError) else None
+        reason = system or str(exc) or "no answer in time"
         raise StateError(
             f"ask {path}: {reason.lower()} (does proxyconf run with this state folder, and are you its user"
             " or root?)"
