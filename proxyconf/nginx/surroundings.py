@@ -161,6 +161,7 @@ class Shadow:
             try:
                 text = file.read_text(errors="surrogateescape")
                 changed = text[: statement.start] + self._instead(statement, lead_to) + text[statement.end :]
+                copy.touch(mode=0o600)  # the file may hold secrets
                 copy.write_text(changed, errors="surrogateescape")
                 copy.chmod(file.stat().st_mode & 0o777)
             except OSError as exc:
