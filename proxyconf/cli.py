@@ -247,7 +247,11 @@ def status(settings: Settings, *, as_json: bool) -> None:
 @main.command()
 @_configured
 def confirm(settings: Settings) -> None:
-    """Believe a source that came back with far fewer endpoints than before.
+    r"""Believe a source that came back with far fewer endpoints than before.
+
+    \b
+    Example:
+      proxyconf status && proxyconf confirm
 
     Right after an outage such a listing is held, and what was known before is served: see max_loss in the
     table of the source.

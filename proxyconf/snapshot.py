@@ -184,9 +184,17 @@ def owners_of(snapshot: Snapshot) -> dict[str, Owner]:
     return {route.claim: (route.source, route.key) for route in snapshot.routes}
 
 
+def _unlike(before: tuple[Route, ...], after: tuple[Route, ...]) -> tuple[set[Route], set[Route]]:
+    """Return the routes that went and those that came; equal tuples are told by identity, in no time."""
+    if before == after:
+        return set(), set()
+    old, new = set(before), set(after)
+    return old - new, new - old
+
+
 def differences(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """Return what came (``+``) and went (``-``), for people: routes first, then endpoints."""
-    gone, came = set(before.routes) - set(after.routes), set(after.routes) - set(before.routes)
+    gone, came = _unlike(before.routes, after.routes)
     found = [f"- {route.claim}" for route in gone if route.claim not in {other.claim for other in came}]
     found += [f"+ {route.claim}" for route in came]
     found.sort(key=lambda text: text[2:])
