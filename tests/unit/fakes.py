@@ -43,7 +43,7 @@ def addresses(count: int, first: int = 1) -> tuple[str, ...]:
 class ScriptedSource:
     """Plays one script per connection: yields listings, sleeps numbers, raises errors.
 
-    When the scripts are used up it is quiet for ever.
+    Behind the end of each it is quiet for ever.
 
     Attributes:
         starts: When each connection was made.
@@ -60,7 +60,7 @@ class ScriptedSource:
     async def watch(self) -> AsyncGenerator[Listing, None]:
         self.starts.append(now())
         try:
-            for step in self._scripts.pop(0) if self._scripts else [EVER]:
+            for step in (*(self._scripts.pop(0) if self._scripts else ()), EVER):
                 if isinstance(step, Exception):
                     raise step
                 if isinstance(step, Listing):
