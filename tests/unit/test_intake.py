@@ -1,0 +1,189 @@
+"""What of the sources counts: saved listings, and the loss guard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxyconf.config import SourcePolicy
+from proxyconf.intake import Intake
+from proxyconf.model import Change, Listing
+from tests.unit.fakes import addresses, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TEN, SIX, FIVE, FOUR = (listing(*addresses(count), revision=10) for count in (10, 6, 5, 4))
+DOCKER = listing("10.0.1.1:80", source="docker")
+
+
+def intake(*, max_loss: float = 0.5, required: bool = True) -> Intake:
+    return Intake({"etcd": SourcePolicy(max_loss=max_loss, required=required), "docker": SourcePolicy()})
+
+
+def seen(*listings: Listing, max_loss: float = 0.5) -> Intake:
+    """Return an intake after these listings of one connection."""
+    made = intake(max_loss=max_loss)
+    for number, one in enumerate(listings):
+        made.take(Change(one, fresh=number == 0))
+    return made
+
+
+def counts(made: Intake) -> Sequence[int]:
+    """Return how many endpoints of each source count."""
+    return [len(claims.members) for claims in made.claims()]
+
+
+def test_nothing_is_known_at_first() -> None:
+    made = intake()
+    assert (made.claims(), made.listings(), made.problems()) == ((), (), ())
+    assert made.unknown() == made.silent() == ("etcd", "docker")
+
+
+def test_claims_come_in_the_order_of_the_configuration() -> None:
+    made = intake()
+    made.take(Change(DOCKER, fresh=True))
+    made.take(Change(TEN, fresh=True))
+    assert [claims.source for claims in made.claims()] == ["etcd", "docker"]
+    assert made.listings() == (TEN, DOCKER)
+    assert made.unknown() == made.silent() == ()
+
+
+def test_an_empty_listing_is_not_unknown() -> None:
+    made = intake()
+    made.take(Change(Listing("etcd"), fresh=True))
+    assert made.unknown() == made.silent() == ("docker",)
+    assert counts(made) == [0]
+
+
+def test_a_saved_listing_counts_until_the_source_speaks() -> None:
+    made = intake()
+    made.restore(TEN)
+    assert (made.unknown(), made.silent()) == (("docker",), ("etcd", "docker"))
+    assert made.listings() == (TEN,)
+    made.take(Change(SIX, fresh=True))
+    assert made.silent() == ("docker",)
+    assert made.listings() == (SIX,)
+
+
+def test_a_saved_listing_of_a_source_that_is_gone_is_passed_over() -> None:
+    made = intake()
+    made.restore(listing("10.0.0.1:80", source="etcd.old"))
+    assert made.claims() == ()
+
+
+def test_a_source_that_is_not_required_is_not_waited_for() -> None:
+    made = intake(required=False)
+    assert made.unknown() == made.silent() == ("docker",)
+
+
+@pytest.mark.parametrize(
+    ("after", "held"),
+    [
+        pytest.param(TEN, False, id="nothing lost"),
+        pytest.param(listing(*addresses(10, 50), revision=10), False, id="all others"),
+        pytest.param(FIVE, False, id="half lost"),
+        pytest.param(FOUR, True, id="more than half lost"),
+        pytest.param(listing(revision=10), True, id="all lost"),
+    ],
+)
+def test_a_loss_right_after_an_outage_is_held(after: Listing, held: bool) -> None:  # noqa: FBT001
+    made = seen(TEN)
+    made.take(Change(after, fresh=True))
+    assert made.listings() == ((TEN,) if held else (after,))
+    assert made.held() == (("etcd",) if held else ())
+
+
+def test_a_loss_against_what_was_saved_is_held() -> None:
+    made = intake()
+    made.restore(TEN)
+    made.take(Change(FOUR, fresh=True))
+    assert made.listings() == (TEN,)
+    assert made.silent() == ("docker",)
+
+
+def test_a_loss_in_normal_operation_is_not_held() -> None:
+    assert seen(TEN, SIX, FOUR, listing(revision=11)).held() == ()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(listing("10.0.0.1:80", revision=10, cluster="other"), id="another cluster"),
+        pytest.param(listing("10.0.0.1:80", revision=9), id="a lower revision"),
+    ],
+)
+def test_a_loss_in_another_store_is_held(after: Listing) -> None:
+    """Even where no outage was seen."""
+    assert seen(TEN, after).listings() == (TEN,)
+
+
+def test_the_guard_stays_until_the_listing_is_accepted() -> None:
+    """What follows a held listing on the same connection is compared with what counts."""
+    made = seen(TEN)
+    made.take(Change(listing(revision=10), fresh=True))
+    made.take(Change(FOUR))
+    assert made.listings() == (TEN,)
+    made.take(Change(SIX))
+    assert (made.listings(), made.held(), made.problems()) == ((SIX,), (), ())
+    made.take(Change(listing(revision=11)))
+    assert made.held() == ()
+
+
+def test_another_outage_does_not_release_it() -> None:
+    made = seen(TEN)
+    made.take(Change(FOUR, fresh=True))
+    made.take(Change(FOUR, fresh=True))
+    assert made.held() == ("etcd",)
+
+
+def test_confirm_releases_what_is_held() -> None:
+    made = seen(TEN)
+    assert made.confirm() == ()
+    made.take(Change(FOUR, fresh=True))
+    assert made.confirm() == ("etcd",)
+    assert (made.listings(), counts(made), made.problems()) == ((FOUR,), [4], ())
+    assert made.confirm() == ()
+    made.take(Change(listing(revision=11)))
+    assert counts(made) == [0]
+
+
+def test_the_newest_held_listing_is_confirmed() -> None:
+    made = seen(TEN)
+    made.take(Change(FOUR, fresh=True))
+    made.take(Change(listing(revision=11)))
+    made.confirm()
+    assert counts(made) == [0]
+
+
+def test_max_loss_1_holds_nothing() -> None:
+    made = seen(TEN, max_loss=1)
+    made.take(Change(listing(), fresh=True))
+    assert made.held() == ()
+
+
+def test_max_loss_0_holds_any_loss() -> None:
+    made = seen(TEN, max_loss=0)
+    made.take(Change(listing(*addresses(9), revision=10), fresh=True))
+    assert made.held() == ("etcd",)
+    made.take(Change(listing(*addresses(11), revision=10)))
+    assert made.held() == ()
+
+
+def test_what_is_held_is_a_problem_that_says_what_to_do() -> None:
+    made = seen(TEN)
+    made.take(Change(FOUR, fresh=True))
+    (problem,) = made.problems()
+    assert (problem.what, problem.where) == ("source", "etcd")
+    assert problem.why.startswith("came back with 4 of 10 endpoints")
+    assert "proxyconf confirm" in problem.why
+
+
+def test_one_source_held_does_not_hold_the_other() -> None:
+    made = seen(TEN)
+    made.take(Change(DOCKER, fresh=True))
+    made.take(Change(FOUR, fresh=True))
+    more = listing(*addresses(2), source="docker")
+    made.take(Change(more))
+    assert made.listings() == (TEN, more)
