@@ -123,26 +123,26 @@ def _implied(
 def _endpoints(name: str, members: list[Member], problems: list[Problem]) -> tuple[Endpoint, ...]:
     """Return a service's endpoints by address; draining ones only where there are no others."""
     members.sort(key=_ADDRESS)
-    kept: list[Member] = []
-    for member in members:
-        if kept and kept[-1].endpoint.address == member.endpoint.address:
-            kept[-1] = _one_of(name, kept[-1], member, problems)
-        else:
-            kept.append(member)
-    endpoints = tuple([member.endpoint for member in kept])
+    if len({member.endpoint.address for member in members}) < len(members):
+        members = _once_each(name, members, problems)
+    endpoints = tuple([member.endpoint for member in members])
     serving = tuple([endpoint for endpoint in endpoints if not endpoint.draining])
     return serving or endpoints
 
 
-def _one_of(name: str, one: Member, other: Member, problems: list[Problem]) -> Member:
-    """Choose between two members with the same address: one that serves before one that drains."""
-    first, second = sorted(
-        (one, other), key=lambda member: (member.endpoint.draining, member.born, member.key)
-    )
-    if first.endpoint.draining == second.endpoint.draining and first.endpoint != second.endpoint:
-        why = f"{second.endpoint.address} is in service {name!r} already, by {first.where} (delete one)"
-        problems.append(Problem("endpoint", second.where, why))
-    return first
+def _once_each(name: str, members: Iterable[Member], problems: list[Problem]) -> list[Member]:
+    """Return one member for each address: one that serves before one that drains, then the older."""
+    kept: dict[str, Member] = {}
+    for member in sorted(members, key=_rank):
+        first = kept.setdefault(member.endpoint.address, member)
+        if first.endpoint.draining == member.endpoint.draining and first.endpoint != member.endpoint:
+            why = f"{member.endpoint.address} is in service {name!r} already, by {first.where} (delete one)"
+            problems.append(Problem("endpoint", member.where, why))
+    return list(kept.values())
+
+
+def _rank(member: Member) -> tuple[str, bool, int, str]:
+    return member.endpoint.address, member.endpoint.draining, member.born, member.key
 
 
 def _settle(
