@@ -9,7 +9,7 @@ from proxyconf.config import SourcePolicy
 from proxyconf.model import Change, Entry, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 EVER = 1e9
 
@@ -50,7 +50,7 @@ class ScriptedSource:
         closed: How many of the connections were closed.
     """
 
-    def __init__(self, *scripts: list[Listing | Exception | float], name: str = "etcd") -> None:
+    def __init__(self, *scripts: Sequence[Listing | Exception | float], name: str = "etcd") -> None:
         self.name = name
         self.policy = SourcePolicy()
         self.starts: list[float] = []
