@@ -109,7 +109,8 @@ class Reconciler:
             self._intake.claims(), owners_of(self._wanted) or self._earlier, host_rule=self._host_rule
         )
         if not self._may_start(snapshot):
-            return max(0.01, min(_LOOK_S, self._gate_until - self._clock()))
+            left_s = self._gate_until - self._clock()
+            return left_s if 0 < left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
         steps, reloads = Steps({"snapshot": time.perf_counter() - started}), self._apply.reloads
         wait_s = await self._bring(snapshot, steps)
@@ -124,7 +125,13 @@ class Reconciler:
         if not unknown:
             return True
         names = ", ".join(unknown)
-        lost = self._earlier.keys() - owners_of(snapshot).keys()
+        there = owners_of(snapshot)
+        # "" is the host rule's, whose services may be of any source
+        lost = [
+            claim
+            for claim, (source, _) in self._earlier.items()
+            if source in ("", *unknown) and claim not in there
+        ]
         if self._clock() < self._gate_until:
             self._board.waiting(f"for {names}")
         elif lost:

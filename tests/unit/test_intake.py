@@ -88,7 +88,7 @@ def test_a_source_that_is_not_required_is_not_waited_for() -> None:
         pytest.param(listing(revision=10), True, id="all lost"),
     ],
 )
-def test_a_loss_right_after_an_outage_is_held(after: Listing, held: bool) -> None:  # noqa: FBT001
+def test_a_loss_right_after_an_outage_is_held(after: Listing, *, held: bool) -> None:
     made = seen(TEN)
     made.take(Change(after, fresh=True))
     assert made.listings() == ((TEN,) if held else (after,))

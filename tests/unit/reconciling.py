@@ -1,0 +1,138 @@
+"""A reconciler on a scripted apply, in virtual time; everything else is real."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+from proxyconf.apply import Generation
+from proxyconf.board import Board, NginxState
+from proxyconf.changes import ChangeQueue
+from proxyconf.config import Pace, Routing, SourcePolicy, Tables
+from proxyconf.intake import Intake
+from proxyconf.nginx.workers import Lingering
+from proxyconf.reconciler import Reconciler
+from proxyconf.state import State
+from tests.unit.fakes import now
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from proxyconf.apply import Apply, Steps
+    from proxyconf.errors import StateError
+    from proxyconf.model import Change, Problem, Snapshot
+    from proxyconf.state import Applied
+
+
+class ScriptedApply:
+    """Takes snapshots, as long as `outcomes` has no error for them.
+
+    Attributes:
+        outcomes: What becomes of the next ones: an error to raise, or None.
+        takes_s: How long each takes.
+        reloading: Each that succeeds costs a reload.
+        still: nginx serves what it was given last.
+        calls: When each was asked for.
+        done: What succeeded, and when.
+        unusable: What resuming raises.
+        looks: When it was asked whether nginx still serves.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: list[Exception | None] = []
+        self.takes_s = 0.0
+        self.unusable: StateError | None = None
+        self.reloading = True
+        self.still = True
+        self.calls: list[float] = []
+        self.done: list[tuple[float, Snapshot]] = []
+        self.looks: list[float] = []
+        self.resumed: list[Applied | None] = []
+        self.reloads = 0
+        self.proved: Generation | None = None
+        self.problems: tuple[Problem, ...] = ()
+        self.lingering = Lingering()
+
+    async def resume(self, applied: Applied | None) -> None:
+        if self.unusable:
+            raise self.unusable
+        self.resumed.append(applied)
+
+    async def serves(self) -> bool:
+        self.looks.append(now())
+        return self.still
+
+    async def apply(self, snapshot: Snapshot, steps: Steps, *, beside: Callable[[], None]) -> bool:
+        self.calls.append(now())
+        with steps.timed("check"):
+            beside()
+        await asyncio.sleep(self.takes_s)
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.still = True
+        if self.reloading:
+            with steps.timed("proof"):
+                self.reloads += 1
+            self.proved = Generation(f"digest-{self.reloads}", f"nonce-{self.reloads}", b"")
+        self.done.append((now(), snapshot))
+        return self.reloading
+
+    def addresses(self) -> list[tuple[str, ...]]:
+        """Return what service web consisted of, each time."""
+        return [tuple(end.address for end in made.services.get("web", ())) for _, made in self.done]
+
+
+class RecordingBoard(Board):
+    """Notes when and for what the reconciler waited."""
+
+    def __init__(self, sources: Sequence[str], nginx: NginxState) -> None:
+        super().__init__(sources, nginx)
+        self.waits: list[tuple[float, str]] = []
+
+    def waiting(self, reason: str) -> None:
+        self.waits.append((now(), reason))
+        super().waiting(reason)
+
+
+class House:
+    """A reconciler with its neighbours; made inside the loop."""
+
+    def __init__(
+        self, path: Path, sources: Sequence[str] = ("etcd",), *, required: bool = True, host_rule: str = ""
+    ) -> None:
+        policies = {name: SourcePolicy(required=required) for name in sources}
+        self.apply = ScriptedApply()
+        self.state = State(path / "state")
+        self.queue = ChangeQueue(Pace())
+        self.intake = Intake(policies)
+        self.board = RecordingBoard(sources, NginxState(mode="own", root="/nginx.conf", start="nginx -c"))
+        self.reconciler = Reconciler(
+            queue=self.queue,
+            intake=self.intake,
+            apply=cast("Apply", self.apply),
+            state=self.state,
+            board=self.board,
+            settings=Tables(routing=Routing(host_rule=host_rule)),
+        )
+
+    def put(self, change: Change, *, at: float) -> None:
+        asyncio.get_running_loop().call_at(at, self.queue.put, change)
+
+    async def until(self, end: float) -> None:
+        """Run until then."""
+        async with self.running():
+            await asyncio.sleep(end - now())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        with self.state.locked():
+            task: asyncio.Task[None] = asyncio.create_task(self.reconciler.run())
+            try:
+                yield task
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
