@@ -16,6 +16,7 @@ from proxyconf.errors import ProxyconfError, StateError, UsageError
 from proxyconf.log import set_up
 from proxyconf.sources import kinds
 from proxyconf.status import ask_confirm, ask_status
+from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -272,6 +273,6 @@ def _answer(question: Coroutine[Any, Any, T]) -> T:
 
 def _seconds(text: str) -> float:
     try:
-        return float(config.Seconds.parse(text))
+        return float(Seconds.parse(text))
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--timeout") from None

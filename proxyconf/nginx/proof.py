@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxyconf.config import ListenAddress
+    from proxyconf.units import ListenAddress
 
 _ANSWER_MAX = 4096
 

@@ -18,13 +18,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxyconf.config import Seconds, Share, SourcePolicy
+from proxyconf.config import Share, SourcePolicy
 from proxyconf.errors import UsageError
 from proxyconf.model import Listing
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, Tls, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
 from proxyconf.sources._docker_reading import Event
+from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

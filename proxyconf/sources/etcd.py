@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from proxyconf.config import Seconds, SourcePolicy
+from proxyconf.config import SourcePolicy
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources._etcd_connect import Files, Secrets, read_files, read_servers
 from proxyconf.sources._etcd_mirror import Mirror, key_range
 from proxyconf.sources._etcd_stream import connect
+from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

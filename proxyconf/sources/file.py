@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from proxyconf.config import Seconds, SourcePolicy
+from proxyconf.config import SourcePolicy
 from proxyconf.errors import SourceError, UsageError
 from proxyconf.sources._file_reading import File, find_folders, make_listing, read_files
+from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping

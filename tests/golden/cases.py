@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxyconf.config import Listen, ListenAddress, Network, Nginx
+from proxyconf.config import Listen, Nginx
 from proxyconf.model import Endpoint, Route, Snapshot
 from proxyconf.nginx.build import Build, parse_build
 from proxyconf.nginx.site import Dialect, Renderer
+from proxyconf.units import ListenAddress, Network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

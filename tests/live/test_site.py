@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxyconf.config import Listen, ListenAddress, Network, Nginx
+from proxyconf.config import Listen, Nginx
 from proxyconf.model import Endpoint, Snapshot
 from proxyconf.nginx.build import parse_build
 from proxyconf.nginx.site import Dialect, Renderer
+from proxyconf.units import ListenAddress, Network
 from tests.golden.cases import CASES, HERE, TOKEN, dialect, route, write_golden, write_site
 from tests.live.echo_backend import EchoBackend
 from tests.live.etcd_server import free_ports

@@ -1,0 +1,74 @@
+"""Durations, sizes and addresses, as they are written in the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Seconds(float):
+    """A duration, written ``"250ms"``, ``"10s"``, ``"5m"``, ``"1h"`` or ``"1d"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Seconds:
+        """Read *text*; raise ValueError when it is no duration."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError(f'{text!r} is no duration (write "250ms", "10s", "5m" or "1h")')
+        return cls(float(found[1]) * _UNITS[found[2]])
+
+
+class Size(int):
+    """An amount of memory in bytes, written ``"512M"`` or ``"2G"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Size:
+        """Read *text*; raise ValueError when it is no size."""
+        found = re.fullmatch(r"(\d{1,9})([KMG])", text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError(f'{text!r} is no size (write "512M" or "2G")')
+        return cls(int(found[1]) << {"K": 10, "M": 20, "G": 30}[found[2]])
+
+
+class ListenAddress(str):
+    """Where nginx listens: ``":80"`` (every address, IPv4 and IPv6), ``"127.0.0.1:8080"``, ``"[::1]:80"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> ListenAddress:
+        """Read *text*; raise ValueError when it is no address and port."""
+        found = (
+            re.fullmatch(r"(|[\d.]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", text) if isinstance(text, str) else None
+        )
+        if not found or not 0 < int(found[2]) < 65536:
+            raise ValueError(f'{text!r} is no address to listen on (write ":80" or "127.0.0.1:8080")')
+        if found[1]:
+            ipaddress.ip_address(found[1].strip("[]"))
+        return cls(found[0])
+
+    @property
+    def host(self) -> str:
+        """The address without brackets, or "" for every address."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.rpartition(":")[2])
+
+
+class Network(str):
+    """An address or network in CIDR notation, canonical."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Network:
+        """Read *text*; raise ValueError when it is no network."""
+        try:
+            return cls(ipaddress.ip_network(str(text)))
+        except ValueError as exc:
+            raise ValueError(f'{exc} (write "10.0.0.0/8" or "192.0.2.7")') from None
