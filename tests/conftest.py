@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections import Counter
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 # Where everything can be had, a test that does not run is a defect.
 _MUST_RUN = os.environ.get("CI") == "true" and os.geteuid() == 0
+
+
+def pytest_sessionstart() -> None:
+    """Keep looptime from making an event loop for a test without one: nobody would close it."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.hookimpl(tryfirst=True)
