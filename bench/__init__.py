@@ -1,0 +1,1 @@
+"""Speed and memory of the real program, on real etcd and nginx, against nginx told directly."""

@@ -1,0 +1,149 @@
+"""The program and the floor side by side, on the same site, and single changes of both."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.floor import Floor
+from bench.poller import Task, body_of
+from bench.product import Product
+from bench.site import PROBE, PROBE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from bench.floor import Told
+    from bench.lab import Lab
+    from bench.poller import Seen
+    from bench.site import Site
+    from bench.store import Put, Store
+    from proxyconf.board import Pass
+
+_HAND_OVER_S = 0.3  # after a reload the old worker answers for another 100 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A change of the program.
+
+    Attributes:
+        ms: From sending the put to the first answer of the new backend.
+        put: The put.
+        seen: What the poller saw.
+        address: The new backend.
+    """
+
+    ms: float
+    put: Put
+    seen: Seen
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A change of the floor, in milliseconds: all of it, and its steps."""
+
+    ms: float
+    write_ms: float
+    check_ms: float
+    reload_ms: float
+
+
+class Pair:
+    """Both, running, with the same site."""
+
+    def __init__(self, lab: Lab, product: Product, floor: Floor, store: Store, site: Site) -> None:
+        self.lab = lab
+        self.product = product
+        self.floor = floor
+        self.store = store
+        self.hosts = dict(site.hosts)
+        self._floor_address = self.hosts[PROBE][0]
+        self._random = random.Random(1)  # noqa: S311 - no secret
+
+    def change(self) -> Served:
+        """Replace the probe's endpoint through etcd, and wait for the new one's first answer."""
+        address = self.lab.addresses.new()
+        task = Task(self.product.port, PROBE, address)
+        self.lab.poller.start(task)
+        put = self.store.put(PROBE_KEY, address)
+        seen = self.lab.poller.seen(task)
+        self.hosts[PROBE] = (address,)
+        return Served((seen.first_ns[address] - put.sent_ns) / 1e6, put, seen, address)
+
+    def change_directly(self) -> Direct:
+        """Do the same to the floor."""
+        address = self.lab.addresses.new()
+        return self._tell(address, lambda: self.floor.change(self._floor_address, address))
+
+    def load_directly(self) -> Direct:
+        """Give the floor all that the program's nginx has; the probe's endpoint must be another there."""
+        tree = self.floor.like(self.product)
+        return self._tell(self.hosts[PROBE][0], lambda: self.floor.load(tree))
+
+    def _tell(self, address: str, tell: Callable[[], Told]) -> Direct:
+        task = Task(self.floor.port, PROBE, address)
+        self.lab.poller.start(task)
+        told = tell()
+        first_ns = self.lab.poller.seen(task).first_ns[address]
+        self._floor_address = address
+        return Direct(
+            (first_ns - told.start_ns) / 1e6,
+            (told.check_ns - told.start_ns) / 1e6,
+            (told.signal_ns - told.check_ns) / 1e6,
+            (first_ns - told.signal_ns) / 1e6,
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Sleep for about so long: never in step with anything that is periodic."""
+        time.sleep(seconds * self._random.uniform(1.0, 1.25))
+
+    def passes(self) -> list[Pass]:
+        """Return the latest passes of the program."""
+        return self.product.status().history
+
+    def verify(self) -> None:
+        """Ask for every host until each of its endpoints has answered.
+
+        Raises:
+            BenchError: A host leads elsewhere.
+        """
+        time.sleep(_HAND_OVER_S)
+        verify(self.product.port, self.hosts)
+
+
+def verify(port: int, hosts: Mapping[str, tuple[str, ...]]) -> None:
+    """Ask nginx for every host, as often as it has endpoints: they take turns.
+
+    Raises:
+        BenchError: A host leads elsewhere.
+    """
+    for host, addresses in hosts.items():
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+            answers = []
+            for _ in addresses:
+                sock.sendall(request)
+                answers.append(body_of(sock))
+        if sorted(map(str, answers)) != sorted(addresses):
+            raise BenchError(f"{host} leads to {answers} instead of {addresses}")
+
+
+@contextmanager
+def paired(lab: Lab, name: str, site: Site) -> Iterator[Pair]:
+    """Run both while the block runs."""
+    prefix = f"/{name}"
+    with (
+        lab.store(prefix, site.keys) as store,
+        Product(lab, name) as product,
+        Floor(lab, f"{name}-floor") as floor,
+    ):
+        product.boot(prefix)
+        floor.boot(floor.like(product))
+        yield Pair(lab, product, floor, store, site)

@@ -1,0 +1,107 @@
+"""The bench's own arithmetic."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bench.burst import in_flight
+from bench.figures import Row, delays, median, quantile, reloads_allowed, shown, table
+from bench.process import cpu_of, memory_of
+from bench.site import PROBE, PROBE_KEY, Addresses, site_of
+from proxyconf.board import Pass
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        pytest.param([7.0], 0.99, 7.0, id="one"),
+        pytest.param([4.0, 1.0, 3.0, 2.0], 0.5, 2.5, id="between two"),
+        pytest.param([5.0, 1.0, 3.0], 0.5, 3.0, id="the middle"),
+        pytest.param(range(101), 0.99, 99.0, id="p99"),
+        pytest.param([3.0, 9.0], 1.0, 9.0, id="the largest"),
+    ],
+)
+def test_quantiles(values: list[float], share: float, expected: float) -> None:
+    assert quantile(values, share) == expected
+
+
+def test_no_values_have_no_median() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        median([])
+
+
+def test_a_change_is_served_by_a_later_one() -> None:
+    assert delays([0.0, 10.0, 20.0, 30.0], {1: 15.0, 3: 42.0}) == [15.0, 5.0, 22.0, 12.0]
+
+
+def test_an_old_answer_after_a_newer_one_counts_for_nothing() -> None:
+    """For some time after a reload, nginx's old worker answers as well."""
+    assert delays([0.0, 10.0], {0: 50.0, 1: 20.0}) == [20.0, 10.0]
+
+
+def test_a_last_change_that_is_not_served_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="never served"):
+        delays([0.0, 10.0], {0: 5.0})
+
+
+@pytest.mark.parametrize(
+    ("burst_s", "expected"),
+    [(0.1, 2), (0.499, 2), (0.5, 3), (1.2, 4)],
+    ids=["short", "nearly", "half", "long"],
+)
+def test_reloads_of_a_burst(burst_s: float, expected: int) -> None:
+    assert reloads_allowed(burst_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "expected"),
+    [
+        pytest.param(99.94, False, id="before it began"),
+        pytest.param(99.97, True, id="during the pass"),
+        pytest.param(100.10, True, id="during the hand-over"),
+        pytest.param(100.12, False, id="after that"),
+    ],
+)
+def test_a_reload_in_flight(sent_at: float, *, expected: bool) -> None:
+    done = Pass(at=100.0, result="applied", steps_ms={"check": 20.0, "proof": 30.0})
+    assert in_flight(sent_at, [done]) is expected
+
+
+def test_verdicts() -> None:
+    assert Row("a", 10.0, "ms", floor=4.0, target=10.0).verdict == "met"
+    assert Row("a", 10.1, "ms", floor=4.0, target=10.0).verdict == "MISSED"
+    assert Row("a", 10.1, "ms").verdict == ""
+
+
+def test_the_table_shows_what_there_is() -> None:
+    lines = table([Row("put", 30.0, "ms", 20.0, 25.0, 30, "confd"), Row("reloads", 2, "")]).splitlines()
+    assert " ".join(lines[1].split()) == "put 30.0 ms 20.0 ms +10.0 ms 1.5 x <= 25.0 ms MISSED 30 confd"
+    assert lines[2].split() == ["reloads", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [(3.14159, "ms", "3.1 ms"), (2.0, "s", "2.00 s"), (2.0, "", "2"), (2.5, "", "2.5"), (None, "ms", "")],
+    ids=["ms", "s", "count", "share", "nothing"],
+)
+def test_figures_are_shown_to_a_sensible_precision(value: float | None, unit: str, expected: str) -> None:
+    assert shown(value, unit) == expected
+
+
+@pytest.mark.parametrize(("keys", "services"), [(2, 1), (100, 10), (1000, 100), (10_100, 100)])
+def test_a_site_has_as_many_keys_as_asked_for(keys: int, services: int) -> None:
+    """The probe has one endpoint, so that the answer of another is unambiguous; no address is there twice."""
+    site = site_of(keys=keys, services=services, addresses=Addresses(80))
+    addresses = [address for found in site.hosts.values() for address in found]
+    assert (len(site.keys), len(site.hosts), len(set(addresses))) == (keys, services, keys - services)
+    assert site.hosts[PROBE] == (site.keys[PROBE_KEY],)
+
+
+def test_linux_tells_cpu_and_memory() -> None:
+    before = cpu_of(os.getpid())
+    assert before.own >= 0
+    assert cpu_of(os.getpid()).since(before).own >= 0
+    memory = memory_of(os.getpid())
+    assert 0 < memory.pss <= memory.rss <= memory.peak
