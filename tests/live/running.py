@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -258,10 +259,18 @@ class Running:
             self.nginx.wait()
             self.nginx = None
 
-    def workers(self) -> list[str]:
-        """Return the pids of all of nginx's workers; a reload makes new ones, and keeps none."""
+    def workers(self) -> set[str]:
+        """Return the pids of all of nginx's workers; a reload makes new ones, and in the end keeps none."""
         assert self.nginx
-        return Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children").read_text().split()
+        return set(Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children").read_text().split())
+
+    def until_settled(self) -> set[str]:
+        """Wait until no reload is under way; return the workers, the same ones if none has been since."""
+        found = re.search(rb"worker_processes (\d+);", self.root.read_bytes())
+        count = int(found[1]) if found else os.cpu_count()
+        # for 100 ms of a reload the old ones and the new ones look alike
+        until(lambda: len(self.workers()) == count, "the old workers are gone")
+        return self.workers()
 
     def nginx_test(self) -> str:
         """Return what ``nginx -t`` finds wrong with the file on disk; "" if nginx would start from it."""

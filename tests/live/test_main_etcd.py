@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.asking import until
 from tests.live.etcd_server import EtcdServer, available
 from tests.live.running import Keys, serving
 
@@ -83,7 +82,7 @@ def test_weights_and_backups(keys: Keys) -> None:
         keys.put("routes/web", {"host": "a.test"})
         proxy.until_serves("a.test", "one", "two")
         # every worker has a balance of its own
-        until(lambda: len(proxy.workers()) == 1, "the old workers are gone")
+        proxy.until_settled()
         assert Counter(proxy.answers("a.test", count=40)) == {"one": 30, "two": 10}
         keys.delete("services/web/1")
         keys.delete("services/web/2")
