@@ -139,7 +139,9 @@ class Show:
         self._screen.line(f"Backend {SPARE} waits to be used. In another terminal:")
         self._screen.table(stage.lines_to_paste())
         left_s = self._started + self._lasts_s - time.monotonic()
-        until = "Ctrl-C ends it" if math.isinf(left_s) else f"It ends in {max(0, left_s):.0f} s"
+        if left_s <= 0:
+            return True
+        until = "Ctrl-C ends it" if math.isinf(left_s) else f"It ends in {left_s:.0f} s"
         self._screen.title(f"{until}. What happens meanwhile:")
         try:
             async with asyncio.timeout(None if math.isinf(left_s) else left_s):

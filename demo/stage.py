@@ -55,7 +55,8 @@ class Stage:
     def logs(self) -> dict[str, list[str]]:
         """Return the last lines of what each program said."""
         files = {"nginx": self.nginx.log, "etcd": self.etcd.log}
-        said = {"proxyconf": self.proxyconf.journal.lines}
+        journal = self.proxyconf.journal
+        said = {"proxyconf, which has ended" if journal.closed else "proxyconf": journal.lines}
         for name, file in files.items():
             with suppress(OSError):  # none was written yet
                 said[name] = file.read_text(errors="replace").splitlines()

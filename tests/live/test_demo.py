@@ -1,0 +1,98 @@
+"""The demo, as ``make demo`` runs it: every step goes as it should, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.etcd_server import available
+
+pytestmark = [
+    pytest.mark.needs("nginx"),
+    pytest.mark.skipif(not available(), reason="needs etcd and etcdctl (make setup)"),
+]
+
+_TOP = Path(__file__).parents[2]
+_TIMEOUT_S = 120
+
+
+def test_every_step_goes_as_it_should(tmp_path: Path) -> None:
+    with _demo(tmp_path, DEMO_SECONDS="1") as demo:
+        output, _ = demo.communicate(timeout=_TIMEOUT_S)
+    assert demo.returncode == 0, output
+    assert "All 7 steps went as they should" in output
+    assert "\x1b" not in output
+    assert _left(tmp_path) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("number", "seen"),
+    [
+        pytest.param(signal.SIGINT, "2  ", id="Ctrl-C while all of them run"),
+        pytest.param(signal.SIGTERM, "   do    nginx -c", id="SIGTERM while nginx starts"),
+    ],
+)
+def test_nothing_is_left_after_a_signal(tmp_path: Path, number: signal.Signals, seen: str) -> None:
+    """The demo may end at any moment, and its last line tells the truth."""
+    with _demo(tmp_path) as demo:
+        assert demo.stdout
+        for line in demo.stdout:
+            if line.startswith(seen):
+                break
+        demo.send_signal(number)
+        output, _ = demo.communicate(timeout=_TIMEOUT_S)
+    assert demo.returncode == 128 + number, output
+    assert output.endswith("All programs have ended, and their folder is removed.\n")
+    assert _left(tmp_path) == ([], [])
+
+
+def test_failed_step_is_named(tmp_path: Path) -> None:
+    """Without a working etcd nothing can go as it should; the end of its log says why."""
+    etcd = tmp_path / "bin" / "etcd"
+    etcd.parent.mkdir()
+    etcd.write_text("#!/bin/sh\necho no etcd today\nexit 1\n")
+    etcd.chmod(0o755)
+    with _demo(tmp_path, DEMO_SECONDS="1", ETCD_BIN=str(etcd.parent)) as demo:
+        output, _ = demo.communicate(timeout=_TIMEOUT_S)
+    assert demo.returncode == 1, output
+    assert "FAIL  step 1 (start etcd, proxyconf and nginx): etcd has ended" in output
+    assert "no etcd today" in output
+    etcd.unlink()
+    etcd.parent.rmdir()
+    assert _left(tmp_path) == ([], [])
+
+
+def _demo(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo"],
+        cwd=_TOP,
+        env={**os.environ, "TMPDIR": str(folder), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _left(tmp_path: Path) -> tuple[list[str], list[str]]:
+    """Return the processes that have to do with *folder*, and what is in it."""
+    processes = [
+        (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for process in Path("/proc").glob("[0-9]*")
+        if _uses(process, str(folder))
+    ]
+    return processes, [file.name for file in folder.iterdir()]
+
+
+def _uses(process: Path, folder: str) -> bool:
+    try:
+        if folder in (process / "cmdline").read_bytes().decode(errors="replace"):
+            return True
+        return any(folder in str(file.readlink()) for file in (process / "fd").iterdir())
+    except OSError:  # it ended meanwhile, or is somebody else's
+        return False
