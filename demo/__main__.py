@@ -78,11 +78,11 @@ class Show:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._interrupt, work, number)
         await asyncio.wait([work])
+        broken_off = 0 if self._passed else 128 + self._signal
+        code = broken_off if work.cancelled() else work.result()
         if self._tidy:
             self._screen.line("All programs have ended, and their folder is removed.")
-        if work.cancelled():
-            return 0 if self._passed else 128 + self._signal
-        return work.result()
+        return code
 
     def _interrupt(self, work: asyncio.Task[int], number: int) -> None:
         if self._signal:  # once is enough: a second one would break off the tidying up

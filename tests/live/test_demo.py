@@ -79,7 +79,7 @@ def _demo(folder: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def _left(tmp_path: Path) -> tuple[list[str], list[str]]:
+def _left(folder: Path) -> tuple[list[str], list[str]]:
     """Return the processes that have to do with *folder*, and what is in it."""
     processes = [
         (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
