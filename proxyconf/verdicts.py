@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -46,15 +46,19 @@ class Verdicts:
     def render(self, snapshot: Snapshot) -> Site:
         """Return the candidate; what was refused is in it in its last good form, or not at all."""
         renderer = self._renderer()
-        site = renderer.render(snapshot)
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
-        bad = [part for part in site.parts if part.file in self._refused] if self._refused else []
-        aside = {(part.kind, part.name): self._stand_in(part) for part in bad}
-        refused = tuple(self._problem(part, aside[part.kind, part.name]) for part in bad)
+        site = renderer.render(snapshot)
+        aside: dict[tuple[Literal["service", "host"], str], Part | None] = {}
+        refused: list[Problem] = []
+        # again and again: where a service is left out, its hosts are other parts, which may be refused too
+        while self._refused and (bad := [part for part in site.parts if part.file in self._refused]):
+            aside |= {(part.kind, part.name): self._stand_in(part) for part in bad}
+            refused += [self._problem(part, aside[part.kind, part.name]) for part in bad]
+            site = renderer.render(snapshot, set_aside=aside)
         self.problems = (*site.problems, *refused)
-        self._latest = renderer.render(snapshot, set_aside=aside) if bad else site
-        return self._latest
+        self._latest = site
+        return site
 
     def proved(self) -> None:
         """Take the parts of the latest candidate for good ones."""
@@ -78,7 +82,10 @@ class Verdicts:
         changed = [part for part in site.parts if part.file not in good]
 
         async def passes_with(kept: Sequence[Part]) -> bool:
-            aside = {(part.kind, part.name): self._stand_in(part) for part in changed if part not in kept}
+            files = {part.file for part in kept}
+            aside = {
+                (part.kind, part.name): self._stand_in(part) for part in changed if part.file not in files
+            }
             return await passes(self._renderer().render(snapshot, set_aside=aside))
 
         found = accused(refusal.output, site.parts, changed) or await guilty(changed, passes_with)

@@ -1,0 +1,169 @@
+"""Verdicts: what was refused is remembered by content, replaced by its last good form, and forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxyconf.errors import RefusedError
+from proxyconf.nginx.site import Part, Renderer, Site
+from proxyconf.verdicts import Verdicts
+from tests.golden.cases import dialect
+from tests.unit.fake_nginx import site
+
+if TYPE_CHECKING:
+    from proxyconf.model import Snapshot
+
+AB = site("a", "b")
+OTHER = site("a", "b", endpoint="10.9.9.9:80")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def verdicts(clock: Clock) -> Verdicts:
+    renderer = Renderer(dialect())
+    return Verdicts(lambda: renderer, clock)
+
+
+async def never(_: Site) -> bool:
+    return False
+
+
+def part(made: Site, kind: str, name: str) -> Part:
+    return next(one for one in made.parts if (one.kind, one.name) == (kind, name))
+
+
+def names(made: Site) -> list[str]:
+    return [f"{one.kind} {one.name}" for one in made.parts]
+
+
+def refusal(*bad: Part) -> RefusedError:
+    lines = [f"nginx: [emerg] no good in /nginx/parts/{one.file}:2" for one in bad]
+    return RefusedError("refused", "\n".join(lines))
+
+
+async def refuse(verdicts: Verdicts, snapshot: Snapshot, *bad: tuple[str, str]) -> Site:
+    """Refuse these parts of *snapshot*; return what is rendered then."""
+    made = verdicts.render(snapshot)
+    await verdicts.judge(snapshot, made, refusal(*(part(made, *key) for key in bad)), passes=never)
+    return verdicts.render(snapshot)
+
+
+async def test_without_a_verdict_all_is_rendered(verdicts: Verdicts) -> None:
+    assert verdicts.render(AB) == Renderer(dialect()).render(AB)
+    assert verdicts.problems == ()
+
+
+async def test_without_a_good_form_it_is_left_out(verdicts: Verdicts) -> None:
+    with capture_logs() as logs:
+        made = await refuse(verdicts, AB, ("host", "b.test"))
+    assert names(made) == ["service a", "host a.test"]
+    (problem,) = verdicts.problems
+    reason = f"no good in /nginx/parts/{part(Renderer(dialect()).render(AB), 'host', 'b.test').file}:2"
+    assert str(problem) == f"host b.test: nginx refuses it: {reason} (it is left out)"
+    assert logs == [
+        {"event": "part.refused", "kind": "host", "name": "b.test", "reason": reason, "log_level": "error"}
+    ]
+
+
+async def test_its_last_good_form_stands_in(verdicts: Verdicts) -> None:
+    good = verdicts.render(AB)
+    verdicts.proved()
+    made = await refuse(verdicts, OTHER, ("service", "b"))
+    assert part(made, "service", "b") == part(good, "service", "b")
+    assert part(made, "service", "a") != part(good, "service", "a")
+    (problem,) = verdicts.problems
+    assert problem.why.endswith("(its last good form serves)")
+
+
+async def test_only_what_was_proved_is_good(verdicts: Verdicts) -> None:
+    verdicts.render(AB)
+    made = await refuse(verdicts, OTHER, ("service", "b"))
+    assert names(made) == ["service a", "host a.test", "host b.test"]
+
+
+async def test_a_good_form_that_is_refused_later_does_not_stand_in(verdicts: Verdicts) -> None:
+    verdicts.render(AB)
+    verdicts.proved()
+    made = await refuse(verdicts, AB, ("service", "b"))
+    assert "service b" not in names(made)
+    made = await refuse(verdicts, OTHER, ("service", "b"))
+    assert "service b" not in names(made)
+
+
+async def test_a_substitute_that_is_refused_goes_too(verdicts: Verdicts) -> None:
+    """Without its service, a host is another part, whose own verdict counts."""
+    made = await refuse(verdicts, AB, ("service", "b"))
+    await verdicts.judge(AB, made, refusal(part(made, "host", "b.test")), passes=never)
+    assert names(verdicts.render(AB)) == ["service a", "host a.test"]
+    assert [f"{problem.what} {problem.where}" for problem in verdicts.problems] == [
+        "service b",
+        "host b.test",
+    ]
+
+
+async def test_a_verdict_is_of_the_content(verdicts: Verdicts) -> None:
+    """Another value has another chance, and the old one none."""
+    await refuse(verdicts, AB, ("service", "b"))
+    assert "service b" in names(verdicts.render(OTHER))
+    assert verdicts.problems == ()
+    assert "service b" not in names(verdicts.render(AB))
+
+
+async def test_a_verdict_is_forgotten_after_5_minutes(verdicts: Verdicts, clock: Clock) -> None:
+    """What made nginx refuse it may lie elsewhere."""
+    await refuse(verdicts, AB, ("service", "b"))
+    clock.now = 299.0
+    assert "service b" not in names(verdicts.render(AB))
+    clock.now = 300.0
+    assert "service b" in names(verdicts.render(AB))
+    assert verdicts.problems == ()
+
+
+async def test_who_is_not_pointed_at_is_found_by_trying(verdicts: Verdicts) -> None:
+    tried = []
+
+    async def passes(made: Site) -> bool:
+        tried.append(names(made))
+        return "service b" not in names(made)
+
+    made = verdicts.render(AB)
+    await verdicts.judge(AB, made, RefusedError("no", "no word"), passes=passes)
+    assert names(verdicts.render(AB)) == ["service a", "host a.test", "host b.test"]
+    assert tried[0] == []
+
+
+async def test_what_is_good_is_not_suspected(verdicts: Verdicts) -> None:
+    """Only what has changed is tried; the rest stays in."""
+    verdicts.render(site("a"))
+    verdicts.proved()
+    tried = []
+
+    async def passes(made: Site) -> bool:
+        tried.append(names(made))
+        return "host b.test" not in names(made)
+
+    await verdicts.judge(AB, verdicts.render(AB), RefusedError("no"), passes=passes)
+    assert all("host a.test" in found for found in tried)
+    assert names(verdicts.render(AB)) == ["service a", "host a.test"]
+
+
+async def test_a_refusal_without_a_guilty_part_is_raised(verdicts: Verdicts) -> None:
+    made, refused = verdicts.render(AB), RefusedError("no", "unknown directive in /main.d/x:1")
+    with pytest.raises(RefusedError) as caught:
+        await verdicts.judge(AB, made, refused, passes=never)
+    assert caught.value is refused
+    assert verdicts.render(AB) == made
