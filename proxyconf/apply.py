@@ -83,7 +83,7 @@ class Apply:
         installed: What is on disk.
         proved: What nginx serves, as far as it proved that; None when it may serve something else.
         reloads: How many signals were sent.
-        cost_s: Seconds from the latest signal to its outcome.
+        cost_s: Seconds from the latest signal that had the wanted outcome to its proof.
         lingering: Old workers at the latest proof.
     """
 
@@ -148,19 +148,18 @@ class Apply:
             await self._make_live(steps, ask_first=True)
             return True
         checked = await self._checked(snapshot, site, steps, beside)
-        if checked is self.installed and await self._serves(checked.digest):
-            return False
         if checked is not self.installed:
             self._install(checked, steps)
+        elif await self._serves(checked.digest):
+            return False
         await self._make_live(steps, ask_first=False)
         return True
 
     async def _serves(self, digest: str) -> bool:
         """Tell whether that is proved, still by the same master and from the same file."""
-        if self.proved is None or self.proved.digest != digest:
-            return False
-        if not self._folder.untouched():
+        if self.installed and not self._folder.untouched():
             self.installed = self.proved = None
+        if self.proved is None or self.proved.digest != digest:
             return False
         if await self._control.master() != self._master:
             self.proved = None
@@ -219,9 +218,10 @@ class Apply:
         """Reload, unless nginx serves it already (it may have been started meanwhile), and wait for proof."""
         installed = self.installed
         if installed is None:
-            return
-        master = await self._control.master()
-        if master is None:
+            raise ReloadError(f"reload nginx: somebody else has just changed {self._folder.root}")
+        if await self._control.master() is None:
+            if not ask_first:  # then it has just been installed
+                await asyncio.to_thread(self._tidy)
             raise NotRunningError("reload nginx: none runs on our file")
         if not (ask_first and await self._prober.ask() == installed.nonce):
             await self._reload(installed, steps)
@@ -251,8 +251,7 @@ class Apply:
         except ReloadRefusedError:
             await self._undo()
             raise
-        finally:
-            self.cost_s = time.perf_counter() - start
+        self.cost_s = time.perf_counter() - start
 
     async def _wait_for(self, nonce: str, mark: LogMark) -> None:
         asks = 0
@@ -273,7 +272,9 @@ class Apply:
     def _tidy(self) -> None:
         self._folder.sync_folder()
         self._kept = self._kept[-_GENERATIONS_KEPT:]
-        self._folder.keep(frozenset().union(*self._kept))
+        # after refusals the good one is not among the latest
+        needed = [parts_of(one.root) for one in (self.installed, self._good) if one]
+        self._folder.keep(frozenset().union(*self._kept, *needed))
 
 
 def _is_passing(complaint: str) -> bool:

@@ -58,11 +58,17 @@ class Folder:
             raise _unusable(exc, self.path) from exc
 
     def live(self) -> bytes:
-        """Return the root file's content; empty without one."""
+        """Return the root file's content; empty without one.
+
+        Raises:
+            StateError: It can't be read.
+        """
         try:
             content = self.root.read_bytes()
         except FileNotFoundError:
             return b""
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
         self._seal = self._signature()
         return content
 
@@ -125,8 +131,15 @@ class Folder:
         self._seal = self._signature()
 
     def sync_folder(self) -> None:
-        """Bring the rename to the disk."""
-        _sync(self.path)
+        """Bring the rename to the disk.
+
+        Raises:
+            StateError: The disk failed.
+        """
+        try:
+            _sync(self.path)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
 
     def put_back(self, root: bytes) -> None:
         """Make an earlier root file live again; its parts are still there.
@@ -139,9 +152,16 @@ class Folder:
         self.install()
 
     def keep(self, wanted: frozenset[str]) -> None:
-        """Delete all parts but those."""
-        for name in self._present - wanted:
-            (self._parts / name).unlink(missing_ok=True)
+        """Delete all parts but those.
+
+        Raises:
+            StateError: They are not ours to delete.
+        """
+        try:
+            for name in self._present - wanted:
+                (self._parts / name).unlink(missing_ok=True)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
         self._present &= wanted
 
 
