@@ -65,6 +65,7 @@ class Running:
             *("-s", "log.format=json", *flags),
         )
         self._place = place
+        self._worker_count = 0
         self._client = ThreadPoolExecutor(max_workers=1, initializer=place.enter)
         self._rest = ExitStack()
         self._backends: dict[str, EchoBackend] = {}
@@ -235,6 +236,7 @@ class Running:
     def start_nginx(self, command: str = "") -> None:
         """Start nginx by *command*, by default the one that status names, and wait until it listens."""
         argv = shlex.split(command or self.status().nginx.start)
+        self._worker_count = _worker_count(Path(argv[argv.index("-c") + 1]))
         with (self.folder / "nginx.out").open("ab") as out:
             self.nginx = subprocess.Popen(
                 [*self._place.prefix, *argv, "-g", "daemon off;"],
@@ -266,10 +268,8 @@ class Running:
 
     def until_settled(self) -> set[str]:
         """Wait until no reload is under way; return the workers, the same ones if none has been since."""
-        found = re.search(rb"worker_processes (\d+);", self.root.read_bytes())
-        count = int(found[1]) if found else os.cpu_count()
-        # for 100 ms of a reload the old ones and the new ones look alike
-        until(lambda: len(self.workers()) == count, "the old workers are gone")
+        # for 100 ms of a reload the old ones and the new ones look alike, and both answer
+        until(lambda: len(self.workers()) == self._worker_count, "the old workers are gone")
         return self.workers()
 
     def nginx_test(self) -> str:
@@ -298,7 +298,7 @@ class Running:
         return [self.ask(host, path) for _ in range(count)]
 
     def until_serves(self, host: str, *names: str, path: str = "/", timeout_s: float = TIMEOUT_S) -> None:
-        """Wait until every answer is one of *names*, and each of them answers."""
+        """Wait until every answer is one of *names*, each of them answers, and nobody else can any more."""
         seen: set[str] = set()
 
         def passes() -> bool:
@@ -307,10 +307,17 @@ class Running:
             return seen == set(names)
 
         self._until(passes, lambda: f"{host}{path}: {names}, but last {seen}", timeout_s=timeout_s)
+        self.until_settled()
 
     def trickle(self, host: str) -> Trickle:
         """Return a client that asks all the time while its block runs."""
         return Trickle(self._place, self.port, host)
+
+
+def _worker_count(conf: Path) -> int:
+    found = re.search(r"worker_processes (\w+);", conf.read_text())
+    count = found[1] if found else "1"
+    return (os.cpu_count() or 1) if count == "auto" else int(count)
 
 
 def _environment() -> dict[str, str]:
