@@ -75,11 +75,12 @@ class Steps:
 
     async def _first_joins(self) -> None:
         await self._join("a")
+        self._screen.more(
+            "(proxyconf stops its clock when nginx has proved that it runs the new configuration)"
+        )
         await self._share("a")
         self._trickle.start()
-        self._screen.more(
-            "From now on a visitor comes every 20 ms, on a new connection; failures are counted."
-        )
+        self._screen.did("send a visitor every 20 ms, on a new connection each; all that fail are counted")
 
     async def _second_joins(self) -> None:
         await self._join("b")
