@@ -1,0 +1,207 @@
+"""Apply across our own restarts: what is taken up, and that a kill leaves what nginx would start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxyconf.errors import ProxyconfError, StateError
+from proxyconf.nginx.folder import Folder
+from proxyconf.state import Applied
+from tests.unit.fake_nginx import Bench, FakeNginx, assert_startable, parts_on_disk, serving, site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from proxyconf.apply import Generation
+    from proxyconf.nginx.parts import Part
+
+pytestmark = pytest.mark.looptime
+
+
+class KilledError(BaseException):
+    """A kill -9 at this point."""
+
+
+class DyingFolder(Folder):
+    """Dies at the given one of its steps; half of a part is written then, where parts are.
+
+    Attributes:
+        steps: The names of those that were made.
+    """
+
+    def __init__(self, path: Path, *, dies_at: int) -> None:
+        super().__init__(path, "nginx.conf")
+        self.steps: list[str] = []
+        self._dies_at = dies_at
+
+    def _step(self, name: str) -> None:
+        if len(self.steps) == self._dies_at:
+            raise KilledError(name)
+        self.steps.append(name)
+
+    def stage(self, parts: Iterable[Part], root: bytes) -> None:
+        parts = tuple(parts)
+        for part in parts:
+            if part.file not in self._present:
+                try:
+                    self._step(f"half of {part.file}")
+                except KilledError:
+                    (self._parts / part.file).write_bytes(part.text[: len(part.text) // 2])
+                    raise
+        super().stage(parts, root)
+        self._step("staged")
+
+    def sync(self) -> None:
+        super().sync()
+        self._step("synced")
+
+    def install(self) -> None:
+        super().install()
+        self._step("installed")
+
+    def keep(self, wanted: frozenset[str]) -> None:
+        self._step("before tidying")
+        super().keep(wanted)
+        self._step("tidied")
+
+
+def applied(proved: Generation | None) -> Applied:
+    assert proved is not None
+    return Applied(digest=proved.digest, nonce=proved.nonce, at=1.0)
+
+
+async def restarted(path: Path, old: Bench, saved: Applied | None) -> Bench:
+    """Return another one on the same nginx and folder."""
+    bench = Bench(path, old.nginx)
+    await bench.apply.resume(saved)
+    return bench
+
+
+async def test_what_is_still_served_is_not_reloaded(tmp_path: Path) -> None:
+    old = await serving(tmp_path, site("a"))
+    bench = await restarted(tmp_path, old, applied(old.apply.proved))
+    assert not await bench.apply.serves()  # it is not proved to this run yet
+    assert await bench.serve(site("a"))
+    assert await bench.apply.serves()
+    assert (bench.nginx.checks, bench.nginx.signals) == (1, 1)
+    assert bench.nginx.root == bench.nginx.loaded
+
+
+async def test_what_changed_meanwhile_is_applied(tmp_path: Path) -> None:
+    old = await serving(tmp_path, site("a"))
+    bench = await restarted(tmp_path, old, applied(old.apply.proved))
+    assert await bench.serve(site("b"))
+    assert bench.nginx.hosts() == ["b.test"]
+    assert bench.nginx.signals == 2
+
+
+async def test_a_refused_reload_after_a_restart_goes_back_too(tmp_path: Path) -> None:
+    old = await serving(tmp_path, site("a"))
+    good = old.nginx.root
+    bench = await restarted(tmp_path, old, applied(old.apply.proved))
+    bench.nginx.hup = "refuse"
+    with pytest.raises(ProxyconfError, match="still could not bind"):
+        await bench.serve(site("b"))
+    assert bench.nginx.root == good
+    assert_startable(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        pytest.param(None, id="nothing saved"),
+        pytest.param(Applied(digest="d", nonce="of another", at=1.0), id="another generation"),
+    ],
+)
+async def test_a_root_file_that_is_not_what_was_applied_is_replaced(
+    tmp_path: Path, saved: Applied | None
+) -> None:
+    old = await serving(tmp_path, site("a"))
+    before = old.nginx.root
+    bench = await restarted(tmp_path, old, saved)
+    assert bench.apply.installed is None
+    assert bench.nginx.root == before
+    assert await bench.serve(site("a"))
+    assert (bench.nginx.checks, bench.nginx.signals) == (2, 2)
+
+
+async def test_an_unproved_reload_is_proved_by_the_next_run(tmp_path: Path) -> None:
+    """What was saved is older than what is installed: it is applied anew."""
+    old = await serving(tmp_path, site("a"))
+    saved = applied(old.apply.proved)
+    old.nginx.hup = "ignore"
+    with pytest.raises(ProxyconfError, match="no proof"):
+        await old.serve(site("b"))
+    old.nginx.hup = "load"
+    bench = await restarted(tmp_path, old, saved)
+    assert await bench.serve(site("b"))
+    assert bench.nginx.hosts() == ["b.test"]
+
+
+async def test_a_folder_that_can_not_be_used_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").mkdir()
+    with pytest.raises(StateError, match=r"nginx\.conf: Is a directory"):
+        await Bench(tmp_path).apply.resume(None)
+
+
+async def change(bench: Bench) -> None:
+    """Apply a site with a bad part in it; nginx refuses the first reload."""
+    bench.nginx.refuse = lambda text: "mystery" if "bad" in text and "upstream" in text else ""
+    bench.nginx.hup = "refuse"
+    try:
+        await bench.serve(site("a", "b", "bad", endpoint="10.0.0.2:80"))
+    except ProxyconfError:
+        bench.nginx.hup = "load"
+        await bench.serve(site("a", "b", "bad", endpoint="10.0.0.2:80"))
+
+
+async def count_steps(path: Path) -> int:
+    old = await serving(path, site("a", "c"))
+    folder = DyingFolder(path, dies_at=-1)
+    bench = Bench(path, old.nginx, folder)
+    await bench.apply.resume(applied(old.apply.proved))
+    await change(bench)
+    return len(folder.steps)
+
+
+async def test_a_kill_at_any_point_leaves_what_nginx_would_start_from(tmp_path: Path) -> None:
+    """And the next run gets to where this one wanted to."""
+    steps = await count_steps(tmp_path / "whole")
+    assert steps > 20
+    for number in range(steps):
+        path = tmp_path / str(number)
+        old = await serving(path, site("a", "c"))
+        saved = applied(old.apply.proved)
+        dying = Bench(path, old.nginx, DyingFolder(path, dies_at=number))
+        with pytest.raises(KilledError):
+            await live_and_die(dying, saved)
+        assert_startable(path)
+        bench = await restarted(path, old, saved)
+        assert_startable(path)
+        await change(bench)
+        assert_startable(path)
+        assert bench.nginx.hosts() == ["a.test", "b.test", "bad.test"]
+        assert bench.nginx.texts().count("10.0.0.2:80") == 2
+
+
+async def live_and_die(bench: Bench, saved: Applied) -> None:
+    await bench.apply.resume(saved)
+    await change(bench)
+
+
+async def test_half_a_part_of_a_killed_run_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    nginx = FakeNginx(tmp_path)
+    old = await serving(tmp_path, site("a"))
+    names = parts_on_disk(tmp_path)
+    (tmp_path / "nginx.conf").unlink()
+    for name in names:
+        (tmp_path / "parts" / name).write_text("half")
+    bench = Bench(tmp_path, nginx)
+    await bench.apply.resume(applied(old.apply.proved))
+    assert parts_on_disk(tmp_path) == set()
+    assert await bench.serve(site("a"))
+    assert parts_on_disk(tmp_path) == names
+    assert_startable(tmp_path)
