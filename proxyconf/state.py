@@ -90,7 +90,7 @@ class State:
         """Return 128 random bits in hexadecimal, the same ones for this folder's whole life."""
         file = self.path / "token"
         try:
-            found = file.read_text()
+            found = file.read_bytes().decode("ascii", "replace")
         except OSError:
             found = ""
         if re.fullmatch(r"[0-9a-f]{32}", found):
