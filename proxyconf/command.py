@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,10 @@ def _run(argv: list[str], timeout_s: float) -> Completed:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole group where it still runs; a child that left the pipe open would block us for ever."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill the whole group, unless the command came to its end; a child may still hold the pipe open."""
+    if process.returncode is None:  # not waited for, so the group's number is still its own
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     if process.stdout:
         process.stdout.close()
