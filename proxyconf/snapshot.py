@@ -7,7 +7,7 @@ key. The loser is a problem. A route that the host rule made yields to every oth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -202,6 +202,14 @@ def differences(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
         old, new = before.services.get(name, ()), after.services.get(name, ())
         if old == new:
             continue
+        old, new = _as_served(old), _as_served(new)
         found += [f"- {name} {endpoint.address}" for endpoint in old if endpoint not in new]
         found += [f"+ {name} {endpoint.address}" for endpoint in new if endpoint not in old]
     return tuple(found)
+
+
+def _as_served(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Return them as nginx knows them: a draining one that can't be spared is like any other."""
+    return tuple(
+        [replace(endpoint, draining=False) if endpoint.draining else endpoint for endpoint in endpoints]
+    )

@@ -309,6 +309,20 @@ class Running:
         self._until(passes, lambda: f"{host}{path}: {names}, but last {seen}", timeout_s=timeout_s)
         self.until_settled()
 
+    def until_endpoints(self, host: str, count: int) -> None:
+        """Wait until nginx knows *count* addresses for *host*, and no worker knows others.
+
+        Where one of them answers no more, this is to come before any question: that would wait for it.
+        """
+        self.until_status(
+            lambda status: (
+                status.state == "applied"
+                and [len(route.endpoints) for route in status.routes if route.host == host] == [count]
+            ),
+            f"{host} has {count} endpoints",
+        )
+        self.until_settled()
+
     def trickle(self, host: str) -> Trickle:
         """Return a client that asks all the time while its block runs."""
         return Trickle(self._place, self.port, host)
