@@ -34,6 +34,7 @@ _ASK_EVERY_S = (0.002, 0.005, 0.02, 0.1)
 _ASKS_AT_EACH = 40
 _PATIENCE_S = 5.0
 _PATIENCE_COSTS = 10
+_BLAMED_MAX = 20
 _GENERATIONS_KEPT = 3  # the live one and two before it, whose workers may still be opening files
 
 
@@ -169,7 +170,7 @@ class Apply:
         self, snapshot: Snapshot, site: Site, steps: Steps, beside: Callable[[], None]
     ) -> Generation:
         """Return what is left of the candidate without its bad parts, checked, or already installed."""
-        while True:
+        for _ in range(_BLAMED_MAX):
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
             generation = Generation(site.digest, nonce, site.root(nonce))
             try:
@@ -182,6 +183,8 @@ class Apply:
                     return self.installed
             else:
                 return generation
+        # what was learned stays, so the next attempt gets further; other changes need not wait for all of it
+        raise RefusedError(f"check {self._folder.root}: over {_BLAMED_MAX} refusals in a row")
 
     async def _check(
         self, site: Site, root: bytes, steps: Steps, beside: Callable[[], None] = _nothing
