@@ -205,8 +205,10 @@ class Board:
         if not self._enter(done.result, done.reason):
             return
         self._history.append(done)
-        self.nginx.running = done.result != "installed"
+        if "signal" in done.steps_ms:  # else nobody was asked whether it runs
+            self.nginx.running = True
         if done.result == "installed":
+            self.nginx.running = False
             log.warning("nginx.not_running", start=self.nginx.start)
         else:
             log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
