@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.changes import change_often, step_lines, step_table
+from bench.changes import change_often, fastest_quarter, step_lines, step_table
 from bench.figures import Report, Row, median
 from bench.floor import Floor
 from bench.lab import say
@@ -115,4 +115,5 @@ def _changes(pair: Pair, start: Row, count: int) -> Report:
         Row(f"{name} memory (PSS)", memory.pss, "MiB"),
         Row(f"{name} memory (highest RSS)", memory.peak, "MiB"),
     )
-    return Report(rows, step_table(step_lines(name, served, directly, passes)))
+    notes = (fastest_quarter(f"{_ENDPOINTS:,} endpoints", served, directly),)
+    return Report(rows, (*notes, *step_table(step_lines(name, served, directly, passes))))
