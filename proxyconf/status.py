@@ -76,8 +76,9 @@ def _bind(path: Path) -> socket.socket:
 
 
 def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
+    if path.is_socket():  # a file of another kind is somebody's: to bind will fail
+        with suppress(FileNotFoundError):
+            path.unlink()
 
 
 async def ask_status(path: Path) -> Status:
