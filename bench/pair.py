@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxyconf.board import Pass
 
 _HAND_OVER_S = 0.3  # after a reload the old worker answers for another 100 ms
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Pair:
         return self.product.status().history
 
     def verify(self) -> None:
-        """Ask for every host until each of its endpoints has answered.
+        """Ask for every host until each of its endpoints, and nothing else, has answered.
 
         Raises:
             BenchError: A host leads elsewhere.
@@ -122,17 +123,24 @@ def verify(port: int, hosts: Mapping[str, tuple[str, ...]]) -> None:
     """Ask nginx for every host, as often as it has endpoints: they take turns.
 
     Raises:
-        BenchError: A host leads elsewhere.
+        BenchError: A host leads elsewhere, for longer than an old worker can be blamed for.
     """
+    deadline = time.monotonic() + _PATIENCE_S
     for host, addresses in hosts.items():
-        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-        with socket.create_connection(("127.0.0.1", port), 5) as sock:
-            answers = []
-            for _ in addresses:
-                sock.sendall(request)
-                answers.append(body_of(sock))
-        if sorted(map(str, answers)) != sorted(addresses):
-            raise BenchError(f"{host} leads to {answers} instead of {addresses}")
+        while sorted(answers := _answers(port, host, len(addresses))) != sorted(addresses):
+            if time.monotonic() > deadline:
+                raise BenchError(f"{host} leads to {answers} instead of {addresses}")
+            time.sleep(_HAND_OVER_S)
+
+
+def _answers(port: int, host: str, count: int) -> list[str]:
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    answers = []
+    with socket.create_connection(("127.0.0.1", port), _PATIENCE_S) as sock:
+        for _ in range(count):
+            sock.sendall(request)
+            answers.append(body_of(sock) or "no success")
+    return answers
 
 
 @contextmanager
