@@ -1,0 +1,105 @@
+"""Logs: text for people, JSON for machines, on standard error."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from proxyconf.config import Log
+from proxyconf.log import set_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def said(monkeypatch: pytest.MonkeyPatch, settings: Log, stream: io.StringIO) -> list[str]:
+    """Return what is said of four events, one of each level."""
+    monkeypatch.setattr("sys.stderr", stream)
+    set_up(settings)
+    log = structlog.get_logger("test")
+    log.debug("queue.polled")
+    log.info("source.listed", source="etcd", entries=3)
+    log.warning("source.lost", reason='a "quoted" \N{SNOWMAN}')
+    log.error("site.failed")
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("level", "events"),
+    [
+        pytest.param("debug", 4, id="debug"),
+        pytest.param("info", 3, id="info"),
+        pytest.param("warning", 2, id="warning"),
+        pytest.param("error", 1, id="error"),
+    ],
+)
+def test_the_level(monkeypatch: pytest.MonkeyPatch, level: str, events: int) -> None:
+    settings = Log(level=level, format="json")  # type: ignore[arg-type]
+    assert len(said(monkeypatch, settings, io.StringIO())) == events
+
+
+def test_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object a line, with the time in UTC."""
+    lines = [json.loads(line) for line in said(monkeypatch, Log(format="json"), io.StringIO())]
+    times = [line.pop("timestamp") for line in lines]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", time) for time in times)
+    assert lines == [
+        {"event": "source.listed", "level": "info", "source": "etcd", "entries": 3},
+        {"event": "source.lost", "level": "warning", "reason": 'a "quoted" \N{SNOWMAN}'},
+        {"event": "site.failed", "level": "error"},
+    ]
+
+
+def test_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without colours where it is no terminal."""
+    lines = said(monkeypatch, Log(format="text"), io.StringIO())
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{6} \[info     \] source\.listed +source=etcd entries=3", lines[0]
+    )
+    assert "\033" not in "".join(lines)
+
+
+def test_on_a_terminal_it_is_text_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = said(monkeypatch, Log(), Terminal())
+    assert "source.listed" in lines[0]
+    assert "\033[" in lines[0]
+
+
+def test_elsewhere_it_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(said(monkeypatch, Log(), io.StringIO())[0])["event"] == "source.listed"
+
+
+def test_json_on_a_terminal_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(said(monkeypatch, Log(format="json"), Terminal())[0])["event"] == "source.listed"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_bug_has_its_traceback(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    set_up(Log(format=form))  # type: ignore[arg-type]
+    try:
+        {"a": 1}["typo"]
+    except KeyError:
+        structlog.get_logger().exception("source.crashed")
+    text = stream.getvalue()
+    if form == "json":
+        text = json.loads(text)["exception"]
+    assert "Traceback" in text
+    assert "KeyError: 'typo'" in text
