@@ -209,13 +209,15 @@ async def test_lists_again_without_events(engine: ScriptedEngine) -> None:
 async def test_a_silent_stream_is_replaced(engine: ScriptedEngine) -> None:
     """It may be dead without a sign; nothing is published, and the next stream works."""
     engine.containers = [row("web")]
-    async with watching(engine, relist="30ms") as listings:
+    async with watching(engine, relist="100ms") as listings:
         await anext(listings)
         news = following(listings)
         await engine.asked("/events", 3)
         assert not news.done()
         await engine.asked("/containers/json", 1 + engine.requests.count("/containers/json"))
         engine.gate.clear()
+        while not engine.watchers:
+            await asyncio.sleep(0)
         engine.say("die", "web")
         assert (await news).urgent
         engine.gate.set()
@@ -274,7 +276,7 @@ async def test_the_end_of_the_stream_is_an_error(engine: ScriptedEngine) -> None
 
 async def test_a_frozen_engine_is_an_error(engine: ScriptedEngine) -> None:
     """The periodic list is the probe."""
-    async with watching(engine, timeout="50ms", relist="20ms") as listings:
+    async with watching(engine, timeout="500ms", relist="20ms") as listings:
         await anext(listings)
         engine.gate.clear()
         with pytest.raises(SourceError, match="no answer in time"):
