@@ -46,7 +46,11 @@ class ListenAddress(str):
         if not found or not 0 < int(found[2]) < 65536:
             raise ValueError(f'{text!r} is no address to listen on (write ":80" or "127.0.0.1:8080")')
         if found[1]:
-            ipaddress.ip_address(found[1].strip("[]"))
+            kind = ipaddress.IPv6Address if found[1][0] == "[" else ipaddress.IPv4Address
+            try:
+                kind(found[1].strip("[]"))
+            except ValueError as exc:
+                raise ValueError(f"{text!r} is no address to listen on ({exc})") from None
         return cls(found[0])
 
     @property
