@@ -117,6 +117,11 @@ class ScriptedEngine:
         async with self._asked:
             await self._asked.wait_for(lambda: self.requests.count(path) >= times)
 
+    async def watched(self) -> None:
+        """Wait until somebody follows the events."""
+        async with self._asked:
+            await self._asked.wait_for(lambda: bool(self.watchers))
+
     @web.middleware
     async def _refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         path = "/" + request.path.lstrip("/").partition("/")[2] if "/v1" in request.path else request.path
@@ -152,6 +157,8 @@ class ScriptedEngine:
         await response.prepare(request)
         watcher: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.watchers.append(watcher)
+        async with self._asked:
+            self._asked.notify_all()
         try:
             while (line := await watcher.get()) is not None:
                 await response.write(line)

@@ -216,8 +216,7 @@ async def test_a_silent_stream_is_replaced(engine: ScriptedEngine) -> None:
         assert not news.done()
         await engine.asked("/containers/json", 1 + engine.requests.count("/containers/json"))
         engine.gate.clear()
-        while not engine.watchers:
-            await asyncio.sleep(0)
+        await engine.watched()
         engine.say("die", "web")
         assert (await news).urgent
         engine.gate.set()
@@ -276,7 +275,7 @@ async def test_the_end_of_the_stream_is_an_error(engine: ScriptedEngine) -> None
 
 async def test_a_frozen_engine_is_an_error(engine: ScriptedEngine) -> None:
     """The periodic list is the probe."""
-    async with watching(engine, timeout="500ms", relist="20ms") as listings:
+    async with watching(engine, timeout="500ms", relist="200ms") as listings:
         await anext(listings)
         engine.gate.clear()
         with pytest.raises(SourceError, match="no answer in time"):
