@@ -29,8 +29,18 @@ _USAGE, _FAILED = 2, 1
 T = TypeVar("T")
 
 
-class _Commands(click.Group):
+class _Command(click.Command):
+    """Takes the mark that keeps lines as they are, a backspace, from a raw docstring."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.help = (self.help or "").replace("\\b\n", "\b\n")
+        super().format_help_text(ctx, formatter)
+
+
+class _Commands(_Command, click.Group):
     """Keeps the commands in the order they are written in: the common ones first."""
+
+    command_class = _Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -147,7 +157,6 @@ def run(settings: Settings) -> None:
 
     While no nginx runs on its file, the log names the one command that starts it.
 
-    \b
     Exit codes: 0 told to stop; 1 nginx's program can't be run; 2 a mistake in configuration or use, or
     another proxyconf uses the state folder.
     """
@@ -166,9 +175,8 @@ def once(settings: Settings, timeout: str) -> None:
     \b
     Examples:
       proxyconf once --etcd http://127.0.0.1:2379
-      until proxyconf once -c proxyconf.toml; do sleep 5; done; nginx -c /var/lib/proxyconf/nginx/nginx.conf
+      until proxyconf once -c p.toml; do sleep 5; done; nginx -c /var/lib/proxyconf/nginx/nginx.conf
 
-    \b
     Exit codes: 0 the configuration is applied, or installed and checked while no nginx runs (problems are
     set aside and shown as warnings); 1 otherwise, or --timeout passed; 2 a mistake in configuration or use.
     """
@@ -218,7 +226,6 @@ def check(settings: Settings) -> None:
     Example:
       proxyconf check -c /etc/proxyconf/proxyconf.toml
 
-    \b
     Exit codes: 0 all is well; 1 nginx is missing or refuses the file; 2 a mistake in the configuration.
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
