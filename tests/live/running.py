@@ -68,6 +68,7 @@ class Running:
         self._worker_count = 0
         self._client = ThreadPoolExecutor(max_workers=1, initializer=place.enter)
         self._rest = ExitStack()
+        self._notices = self.folder / "notices.log"
         self._backends: dict[str, EchoBackend] = {}
 
     def __enter__(self) -> Self:
@@ -237,6 +238,9 @@ class Running:
         """Start nginx by *command*, by default the one that status names, and wait until it listens."""
         argv = shlex.split(command or self.status().nginx.start)
         self._worker_count = _worker_count(Path(argv[argv.index("-c") + 1]))
+        if (operators := self.root.parent / "main.d").is_dir():
+            # a second log, of which proxyconf knows nothing
+            (operators / "notices.conf").write_text(f"error_log {self._notices} notice;\n")
         with (self.folder / "nginx.out").open("ab") as out:
             self.nginx = subprocess.Popen(
                 [*self._place.prefix, *argv, "-g", "daemon off;"],
@@ -261,16 +265,18 @@ class Running:
             self.nginx.wait()
             self.nginx = None
 
-    def workers(self) -> set[str]:
-        """Return the pids of all of nginx's workers; a reload makes new ones, and in the end keeps none."""
-        assert self.nginx
-        return set(Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children").read_text().split())
+    def reloads(self) -> int:
+        """Return how often nginx itself, in mode own, was told to read its configuration again."""
+        return self._notices.read_text().count("(SIGHUP) received")
 
-    def until_settled(self) -> set[str]:
-        """Wait until no reload is under way; return the workers, the same ones if none has been since."""
+    def until_settled(self) -> None:
+        """Wait until no worker of an earlier configuration is left."""
         # for 100 ms of a reload the old ones and the new ones look alike, and both answer
-        until(lambda: len(self.workers()) == self._worker_count, "the old workers are gone")
-        return self.workers()
+        until(lambda: len(self._workers()) == self._worker_count, "the old workers are gone")
+
+    def _workers(self) -> list[str]:
+        assert self.nginx
+        return Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children").read_text().split()
 
     def nginx_test(self) -> str:
         """Return what ``nginx -t`` finds wrong with the file on disk; "" if nginx would start from it."""

@@ -201,6 +201,18 @@ async def test_the_engine_restarts(docker_engine: DockerEngine) -> None:
         assert proxy.events("source.crashed") == []
 
 
+async def test_the_engine_stops_and_starts(docker_engine: DockerEngine) -> None:
+    """Its containers die with it, which is known; the hosts stay, and serve when it is back."""
+    with serving(docker_engine) as proxy:
+        await run(docker_engine, "one", "--restart", "always")
+        proxy.until_serves("a.test", "one")
+        await docker_engine.halt()
+        proxy.until_endpoints("a.test", 0)
+        proxy.until_serves("a.test", "503")
+        await docker_engine.start()
+        proxy.until_serves("a.test", "one")
+
+
 async def test_the_engine_is_not_there_at_the_start(docker_engine: DockerEngine) -> None:
     """It says so and how to mend it; our own restart meanwhile keeps the site by what was saved."""
     await run(docker_engine, "one", "--restart", "always")

@@ -95,7 +95,7 @@ def test_their_tree_is_broken_by_somebody(proxy: Running, theirs: Path) -> None:
     """It is refused under its own name, nothing is installed, and it heals when theirs is mended."""
     proxy.start()
     proxy.until_serves("a.test", "one")
-    before, workers = (proxy.state / "nginx" / "http.conf").read_bytes(), proxy.until_settled()
+    before = (proxy.state / "nginx" / "http.conf").read_bytes()
     broken = theirs / "conf.d" / "broken.conf"
     broken.write_text("nonsense on;\n")
     route(proxy, "two")
@@ -103,7 +103,6 @@ def test_their_tree_is_broken_by_somebody(proxy: Running, theirs: Path) -> None:
     assert f'unknown directive "nonsense" in {broken}:1' in refused.reason
     assert set(proxy.answers("a.test")) == {"one"}
     assert (proxy.state / "nginx" / "http.conf").read_bytes() == before
-    assert proxy.until_settled() == workers
     broken.unlink()
     proxy.until_serves("a.test", "two")
     assert proxy.until_state("applied").problems == []
