@@ -34,7 +34,6 @@ class Intake:
         """Let a listing count that was saved by an earlier run, until the source speaks."""
         if feed := self._feeds.get(listing.source):
             feed.accept(listing, feed.reader.read(listing))
-            feed.spoke = False
 
     def take(self, change: Change) -> None:
         """Let a listing count, or hold it."""

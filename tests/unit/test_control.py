@@ -210,7 +210,7 @@ async def test_a_rotated_log_is_read_from_its_start(local: Local, log: Path, mas
     log.write_text("a long old line\n" * 100)
     mark = await local.mark()
     log.rename(log.with_suffix(".1"))
-    log.write_text("a long new line\n" * 100 + EMERG.format(master, master, "bad"))
+    log.write_text(EMERG.format(master, master, "bad") + "a long new line\n" * 200)
     assert await local.complaints(mark) == ("bad",)
 
 

@@ -190,6 +190,11 @@ def block_part(folder: Folder) -> None:
     (folder.path / "parts" / ONE.file / "x").mkdir(parents=True)
 
 
+def lose_part(folder: Folder) -> None:
+    folder.stage([ONE], root(ONE))
+    (folder.path / "parts" / ONE.file).unlink()
+
+
 def lose_all(folder: Folder) -> None:
     for file in sorted(folder.path.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()
@@ -204,6 +209,7 @@ def lose_all(folder: Folder) -> None:
             lose_parts, lambda f: f.stage([ONE], b""), f"{ONE.file}: No such file", id="stage parts"
         ),
         pytest.param(lose_staged, lambda f: f.sync(), "nginx.conf.next: No such file", id="sync"),
+        pytest.param(lose_part, lambda f: f.sync(), f"{ONE.file}: No such file", id="sync parts"),
         pytest.param(lose_staged, lambda f: f.install(), "nginx.conf.next: No such file", id="install"),
         pytest.param(block_root, lambda f: f.install(), "nginx.conf", id="install on a folder"),
         pytest.param(block_root, lambda f: f.live(), "nginx.conf: Is a directory", id="live"),

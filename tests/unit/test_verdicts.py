@@ -102,6 +102,7 @@ async def test_a_good_form_that_is_refused_later_does_not_stand_in(verdicts: Ver
     assert "service b" not in names(made)
     made = await refuse(verdicts, OTHER, ("service", "b"))
     assert "service b" not in names(made)
+    assert len(verdicts.problems) == 1
 
 
 async def test_a_substitute_that_is_refused_goes_too(verdicts: Verdicts) -> None:
