@@ -176,6 +176,8 @@ class Apply:
             try:
                 await self._check(site, generation.root, steps, beside)
             except RefusedError as exc:
+                if await asyncio.to_thread(self._folder.has_lost_parts):
+                    continue  # somebody else deleted them; they are written again
                 with steps.timed("blame"):
                     await self._verdicts.judge(snapshot, site, exc, passes=self._passes)
                 site = self._verdicts.render(snapshot)

@@ -100,6 +100,20 @@ class Folder:
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
 
+    def has_lost_parts(self) -> bool:
+        """Tell whether parts are gone that nobody of us deleted; the next `stage` writes what it needs.
+
+        Raises:
+            StateError: The folder can't be read.
+        """
+        try:
+            there = {entry.name for entry in os.scandir(self._parts)}
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+        lost = self._present - there
+        self._present &= there
+        return bool(lost)
+
     def sync(self) -> None:
         """Bring to the disk what was staged; needed before `install`.
 

@@ -218,6 +218,31 @@ async def test_a_root_file_that_somebody_edited_while_no_nginx_ran_is_put_right(
     assert bench.nginx.hosts() == ["a.test"]
 
 
+async def test_parts_that_somebody_deleted_are_written_again(tmp_path: Path) -> None:
+    bench = await serving(tmp_path, site("a"))
+    for file in (tmp_path / "parts").iterdir():
+        file.unlink()
+    assert await bench.serve(site("a", "b"))
+    assert bench.nginx.hosts() == ["a.test", "b.test"]
+    assert bench.apply.problems == ()
+    assert_startable(tmp_path)
+
+
+async def test_many_bad_parts_are_found_in_several_passes(tmp_path: Path) -> None:
+    """Each pass is bounded, and the next goes on where it stopped."""
+    bench = Bench(tmp_path)
+    bench.nginx.refuse = by_place
+    await bench.apply.resume(None)
+    snapshot = site("a", *(f"bad{number}" for number in range(25)))
+    with pytest.raises(RefusedError, match="over 20 refusals in a row"):
+        await bench.serve(snapshot)
+    assert bench.nginx.checks == 20
+    assert await bench.serve(snapshot)
+    assert bench.nginx.checks == 26
+    assert len(bench.apply.problems) == 25
+    assert bench.nginx.texts().count("upstream") == 1
+
+
 async def test_what_was_refused_is_never_installed_for_what_somebody_edited(tmp_path: Path) -> None:
     """The root file changes while nginx refuses a candidate that comes down to what is installed."""
     bench = await serving(tmp_path, site("a"))

@@ -134,6 +134,16 @@ def test_a_part_that_is_gone_already_is_no_trouble(folder: Folder) -> None:
     folder.keep(frozenset())
 
 
+def test_what_somebody_deleted_is_written_again(folder: Folder) -> None:
+    install(folder, ONE, TWO)
+    assert not folder.has_lost_parts()
+    (folder.path / "parts" / ONE.file).unlink()
+    assert folder.has_lost_parts()
+    assert not folder.has_lost_parts()
+    install(folder, ONE, TWO)
+    assert names(folder) == {ONE.file, TWO.file}
+
+
 def rewrite(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2] + b"x\n")
 
@@ -216,6 +226,7 @@ def lose_all(folder: Folder) -> None:
         pytest.param(block_root, lambda f: f.prepare(), "nginx.conf: Is a directory", id="prepare"),
         pytest.param(block_staged, lambda f: f.prepare(), "nginx.conf.next", id="prepare: staged"),
         pytest.param(block_part, lambda f: f.keep(frozenset()), ONE.file, id="keep"),
+        pytest.param(lose_parts, lambda f: f.has_lost_parts(), "parts: No such file", id="parts"),
         pytest.param(lose_all, lambda f: f.sync_folder(), "nginx: No such file", id="sync folder"),
         pytest.param(block_staged, lambda f: f.put_back(b""), "nginx.conf.next: Is a", id="put back"),
     ],
