@@ -123,8 +123,10 @@ class Apply:
             self._kept.append(parts_of(live))
 
     async def serves(self) -> bool:
-        """Tell whether nginx still serves what is installed, as far as a cheap look tells."""
-        return self.installed is not None and await self._serves(self.installed.digest)
+        """Tell whether nginx still serves all it should, as far as a cheap look tells."""
+        if self.installed is None or self._verdicts.is_due:
+            return False
+        return await self._serves(self.installed.digest)
 
     async def apply(self, snapshot: Snapshot, steps: Steps, *, beside: Callable[[], None]) -> bool:
         """Make nginx serve *snapshot*; tell whether anything was done.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proxyconf.config import Settings
     from proxyconf.model import Snapshot
     from proxyconf.nginx.here import Here
+    from proxyconf.nginx.site import Site
 
 _NONCE = "preview"
 
@@ -40,11 +41,11 @@ async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, byt
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     # the real token is a secret of the state folder, which need not exist for this
     nginx = await open_nginx(settings.tables.nginx, build, state_path(settings) / "nginx", "0" * 32)
-    return _files(nginx, snapshot), tuple(problems)
-
-
-def _files(nginx: Here, snapshot: Snapshot) -> dict[str, bytes]:
     site = nginx.renderer().render(snapshot)
+    return _files(nginx, site), (*problems, *map(str, site.problems))
+
+
+def _files(nginx: Here, site: Site) -> dict[str, bytes]:
     files = {nginx.folder.root.name: site.root(_NONCE)}
     return files | {f"parts/{part.file}": part.text for part in site.parts}
 
@@ -84,7 +85,7 @@ async def check(settings: Settings) -> Sequence[str]:
     with tempfile.TemporaryDirectory(prefix="proxyconf-check-") as path:
         folder = Path(path)
         nginx = await open_nginx(settings.tables.nginx, build, folder, "0" * 32, included_from=real)
-        write(folder, _files(nginx, snapshot))
+        write(folder, _files(nginx, nginx.renderer().render(snapshot)))
         (folder / "temp").mkdir()
         for name in ("main.d", "http.d"):
             if (real / name).is_dir():

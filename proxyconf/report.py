@@ -35,7 +35,9 @@ def outcome_line(status: Status, *, settled: bool) -> str:
         for source in status.sources
         if source.listed_at is None
     ]
-    return f"not applied: {status.state}: {status.reason or '; '.join(lost) or 'no outcome in time'}"
+    if lost:  # what an earlier run saved may be applied, but that is not what was asked for
+        return f"not applied: {'; '.join(lost)}"
+    return f"not applied: {status.state}: {status.reason or 'no outcome in time'}"
 
 
 def as_text(status: Status) -> str:

@@ -43,6 +43,11 @@ class Verdicts:
         self._good: dict[tuple[str, str], Part] = {}
         self._latest: Site | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something that was refused is to be tried again."""
+        return any(until <= self._clock() for _, until in self._refused.values())
+
     def render(self, snapshot: Snapshot) -> Site:
         """Return the candidate; what was refused is in it in its last good form, or not at all."""
         renderer = self._renderer()

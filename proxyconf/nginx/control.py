@@ -44,7 +44,7 @@ class Control(Protocol):
 
         Raises:
             RefusedError: nginx refuses it.
-            CommandError: It could not be asked.
+            CommandError: It could not be asked, or was killed before it answered.
         """
         ...
 
@@ -96,6 +96,8 @@ class Local:
         done = await run_command(
             [self._binary, *self._quiet, "-t", "-c", str(main)], timeout_s=_CHECK_TIMEOUT_S
         )
+        if done.code < 0:
+            raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
         if done.code:
             raise RefusedError(f"check {main}: {first_complaint(done.output)}", done.output)
         return done.output

@@ -92,6 +92,12 @@ async def test_a_refusal_has_what_nginx_printed(tmp_path: Path) -> None:
     assert caught.value.output == 'nginx: [emerg] unknown directive "x" in /a:1\nfailed\n'
 
 
+async def test_an_nginx_that_was_killed_has_refused_nothing(tmp_path: Path) -> None:
+    local = Local(program(tmp_path, "kill -9 $$"), NEW, tmp_path, None)
+    with pytest.raises(CommandError, match="nginx was ended by signal 9"):
+        await local.check(Path("/a"))
+
+
 async def test_an_nginx_that_is_not_there_is_no_refusal(tmp_path: Path) -> None:
     local = Local(str(tmp_path / "none"), NEW, tmp_path, None)
     with pytest.raises(CommandError, match="is it installed"):

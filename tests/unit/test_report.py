@@ -201,7 +201,7 @@ SILENT = [
         pytest.param(
             status("applied", sources=SILENT),
             False,
-            "not applied: applied: docker: permission denied; file: no word yet",
+            "not applied: docker: permission denied; file: no word yet",
             id="what was saved is applied, but not all have spoken",
         ),
         pytest.param(
