@@ -108,6 +108,9 @@ def sentences(event: Event, names: Mapping[str, str]) -> Iterator[str]:
     """
     told = event.fields
     if event.name == "site.applied":
+        if event.changed == ("nothing",):
+            yield "nginx serves all of it again"
+            return
         for change in event.changed:
             came = "gone" if change.startswith("-") else "served"
             yield f"{_change(change, names)}: {came} after {told.get('served_ms')} ms"
@@ -132,7 +135,7 @@ def _change(text: str, names: Mapping[str, str]) -> str:
     sign, _, thing = text.partition(" ")
     verb = {"+": "joined", "-": "left"}.get(sign)
     if verb is None:
-        return "nothing changed" if text == "nothing" else text
+        return text
     service, space, address = thing.partition(" ")
     if not space:
         return f"route {service} {verb}"

@@ -111,6 +111,11 @@ def test_other_lines_are_no_events(line: str) -> None:
             id="route",
         ),
         pytest.param(
+            Event("site.applied", {"changed": "nothing", "served_ms": 0}),
+            ["nginx serves all of it again"],
+            id="nginx back",
+        ),
+        pytest.param(
             Event("problem.found", {"what": "endpoint", "where": "key 'x'", "why": "no address"}),
             ["set aside: endpoint key 'x': no address"],
             id="problem",
