@@ -59,12 +59,12 @@ async def test_containers_of_one_host_come_and_go(docker_engine: DockerEngine) -
 
 
 async def test_a_stop_loses_no_request(docker_engine: DockerEngine) -> None:
-    """It is out before it dies: it has a second from its stop signal to its end, as good programs take."""
+    """It is out before it dies: it takes three seconds to end, as good programs do."""
     with serving(docker_engine) as proxy:
         await run(docker_engine, "one")
         proxy.until_endpoints("a.test", 1)
         (kept,) = proxy.status().routes[0].endpoints
-        await run(docker_engine, "two", "-e", "STOP_DELAY=1")
+        await run(docker_engine, "two", "-e", "STOP_DELAY=3")
         proxy.until_serves("a.test", "one", "two")
         with proxy.trickle("a.test") as trickle:
             trickle.until_more(20)
