@@ -107,10 +107,9 @@ def sentences(event: Event, names: Mapping[str, str]) -> Iterator[str]:
         names: Address to the name of a backend.
     """
     told = event.fields
-    if event.name == "site.applied":
-        if event.changed == ("nothing",):
-            yield "nginx serves all of it again"
-            return
+    if event.name == "nginx.running":
+        yield "nginx runs, and serves all of it"
+    elif event.name == "site.applied":
         for change in event.changed:
             came = "gone" if change.startswith("-") else "served"
             yield f"{_change(change, names)}: {came} after {told.get('served_ms')} ms"

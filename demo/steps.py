@@ -67,7 +67,7 @@ class Steps:
         event = await self._journal.find("that nginx does not run", _is("nginx.not_running"))
         screen.ok("proxyconf has written and checked a configuration, and says how to start nginx on it")
         await self._start_nginx(event)
-        await self._journal.find("that nginx serves it", _is("site.applied"))
+        await self._journal.find("that nginx serves it", _is("nginx.running"))
         answer = await self._visitor.ask()
         if answer.status != 503:
             raise DemoError(f"a route without a backend should answer 503, but it answers {answer}")
@@ -170,7 +170,7 @@ class Steps:
         change = f"{sign} {SERVICE} {self._stage.backends[name].address}"
         return await self._journal.find(
             f"{change!r}",
-            lambda event: event.name == "site.applied" and change in event.changed,
+            lambda event: event.name in ("site.applied", "nginx.running") and change in event.changed,
             since=since,
         )
 

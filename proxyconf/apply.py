@@ -229,7 +229,7 @@ class Apply:
         if await self._control.master() is None:
             if not ask_first:  # then it has just been installed
                 await asyncio.to_thread(self._tidy)
-            raise NotRunningError("reload nginx: none runs on our file")
+            raise NotRunningError("checked, and no nginx runs on it yet")
         if not (ask_first and await self._prober.ask() == installed.nonce):
             await self._reload(installed, steps)
         self._master = await self._control.master()

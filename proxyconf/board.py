@@ -184,21 +184,25 @@ class Board:
 
     def passed(self, done: Pass, applied: AppliedState) -> None:
         """Note a proved generation."""
+        was_installed = self._status.state == "installed"
         self._status.applied = applied
         self.nginx.running = True
-        if self._enter("applied", "") or done.changed or "proof" in done.steps_ms:
-            self._history.append(done)
-            shown = done.changed[:_CHANGES_SHOWN]
-            if more := len(done.changed) - len(shown):
-                shown = (*shown, f"and {more} more")
-            log.info(
-                "site.applied",
-                served_ms=round(done.served_ms),
-                sources=", ".join(done.sources) or "none",
-                changed=", ".join(shown) or "nothing",
-                routes=len(self._snapshot.routes),
-                digest=applied.digest[:12],
-            )
+        if not (self._enter("applied", "") or done.changed or "proof" in done.steps_ms):
+            return
+        self._history.append(done)
+        shown = done.changed[:_CHANGES_SHOWN]
+        if more := len(done.changed) - len(shown):
+            shown = (*shown, f"and {more} more")
+        told = {
+            "sources": ", ".join(done.sources) or "none",
+            "changed": ", ".join(shown) or "nothing",
+            "routes": len(self._snapshot.routes),
+            "digest": applied.digest[:12],
+        }
+        if was_installed:  # what it waited for was nginx, so its time is not ours
+            log.info("nginx.running", **told)
+        else:
+            log.info("site.applied", served_ms=round(done.served_ms), **told)
 
     def failed(self, done: Pass) -> None:
         """Note an attempt that must be repeated; logged once per reason."""

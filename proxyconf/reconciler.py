@@ -183,7 +183,7 @@ class Reconciler:
         if result != "failed" and not self._intake.silent():
             self.settled.set()
         if result == "installed":
-            self._failures = 0
+            self._failures, self._since = 0, None  # from now on it is nginx that is waited for
             return _LOOK_FOR_START_S
         self._failures += 1
         return float(min(_RETRY_CAP_S, _RETRY_BASE_S * 2 ** min(self._failures - 1, 16)))

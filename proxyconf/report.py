@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PASSES = 5
 _ENDPOINTS = 4
+_PROOFS = {"nonce": "proved by nonce: nginx answered with it"}
 _GOOD, _BAD, _WAIT = "green", "red", "yellow"
 
 
@@ -25,7 +26,7 @@ def as_json(status: Status) -> str:
 
 def outcome_line(status: Status, *, settled: bool) -> str:
     """Return how `once` ended, in one line."""
-    routes = f"{len(status.routes)} routes, {len(status.problems)} problems"
+    routes = f"{_count(len(status.routes), 'route')}, {_count(len(status.problems), 'problem')}"
     if settled and status.state == "applied":
         return f"applied: nginx serves {routes}"
     if settled and status.state == "installed":
@@ -77,14 +78,16 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
         yield f"       {nginx.old_workers} old workers finish what they have and hold {held}"
     if status.applied:
         applied = status.applied
-        yield f"applied: {applied.digest[:12]}, proved by {applied.proof}, {_age(now - applied.at)} ago"
+        yield f"applied: {applied.digest[:12]}, {_PROOFS[applied.proof]}, {_age(now - applied.at)} ago"
 
 
 def _source_line(source: SourceState, now: float) -> str:
     colour = {"watching": _GOOD, "lost": _BAD}.get(source.state, _WAIT)
     text = f"{source.name}: {click.style(source.state, fg=colour)} for {_age(now - source.since)}"
     if source.listed_at is not None:
-        text += f", {source.entries} entries, last listing {_age(now - source.listed_at)} ago"
+        text += (
+            f", {_count(source.entries, 'entry', 'entries')}, last change {_age(now - source.listed_at)} ago"
+        )
     if source.revision:
         text += f", revision {source.revision}"
     return f"{text}: {source.reason}" if source.reason else text
@@ -95,7 +98,7 @@ def _route_line(route: RouteState) -> str:
     shown = ", ".join(route.endpoints[:_ENDPOINTS]) or click.style("no endpoints: answers 503", fg=_WAIT)
     if more := len(route.endpoints) - _ENDPOINTS:
         shown += f" and {more} more" if more > 0 else ""
-    return f"{route.host}{path} -> {route.service} ({shown}) by {route.source}"
+    return f"{route.host}{path} -> {route.service} ({shown}) from {route.source}"
 
 
 def _pass_line(done: Pass, now: float) -> str:
@@ -105,6 +108,10 @@ def _pass_line(done: Pass, now: float) -> str:
     if done.result == "applied":
         return f"{what}; served after {done.served_ms:.0f} ms ({steps})"
     return f"{what}; {done.reason}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _age(seconds: float) -> str:

@@ -59,14 +59,16 @@ async def keep_watching(source: Source, publish: Callable[[Change], None], witne
                     publish(change)
             raise SourceError(f"watch {source.name}: ended without a reason")  # noqa: TRY301 - a broken promise
         except SourceError as exc:
-            reason, delay_s = str(exc), _delay_s(exc, failures)
-            if reason != said:
-                log.warning("source.lost", source=source.name, reason=reason, retry_s=round(delay_s, 1))
+            reason, delay_s, kind = str(exc), _delay_s(exc, failures), type(exc).__name__
+            # once per outage and kind: "connection lost" is followed by "connection refused" at once
+            tell = log.debug if kind == said else log.warning
+            tell("source.lost", source=source.name, reason=reason, retry_s=round(delay_s, 1))
         except Exception as exc:
             reason, delay_s = f"crashed: {exc!r} (a bug of ours: please report it)", _CRASHED_S
-            if reason != said:
+            kind = reason
+            if kind != said:
                 log.exception("source.crashed", source=source.name, retry_s=delay_s)
-        said = reason
+        said = kind
         failures += 1
         witness.source_lost(source.name, reason)
         await asyncio.sleep(delay_s)

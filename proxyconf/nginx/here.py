@@ -6,6 +6,7 @@ import asyncio
 import grp
 import os
 import pwd
+import shlex
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -85,12 +86,12 @@ async def open_nginx(
     if dialect.own:
         renderer = Renderer(dialect)
         local = Local(settings.binary, build, path / "nginx.pid", path / "error.log")
-        start = f"{settings.binary} -c {dialect.root_file}"
+        start = shlex.join([settings.binary, "-c", str(dialect.root_file)])
         return _here(dialect, local, lambda: renderer, start)
     ours = (included_from or path) / dialect.root_file.name
     found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
     included = Included(settings.binary, build, settings.conf, ours, found)
-    start = f"{settings.binary} -c {settings.conf}"
+    start = shlex.join([settings.binary, "-c", str(settings.conf)])
     return _here(dialect, included, _Included(dialect, ours, found).renderer, start)
 
 

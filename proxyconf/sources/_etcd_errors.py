@@ -126,7 +126,11 @@ _MEANINGS = (
         f"{PAGE} keys are more than {ANSWER_BYTES_MAX >> 20} MiB",
         "are all keys below prefix meant for proxyconf?",
     ),
-    _lost("UNAVAILABLE: (.*)", "connection lost: {}", "etcd stopped, or the network cut it"),
+    _lost(
+        r"UNAVAILABLE: (?:Stream removed \()?([^()]*)",
+        "connection lost: {}",
+        "etcd stopped, or the network cut it",
+    ),
 )
 
 

@@ -45,13 +45,13 @@ async def running(installed: Installed) -> AsyncIterator[asyncio.Task[None]]:
             await task
 
 
-async def state_of(installed: Installed, *wanted: str, problems: int = 0) -> Status:
+async def state_of(installed: Installed, *wanted: str, problems: int | None = None) -> Status:
     """Wait until it answers with such a state."""
     path = app.socket_path(installed.settings())
     while True:
         if path.exists():
             status = await ask_status(path)
-            if status.state in wanted and len(status.problems) == problems:
+            if status.state in wanted and problems in (None, len(status.problems)):
                 return status
         await asyncio.sleep(0.02)
 

@@ -207,7 +207,8 @@ def test_after_a_failure_a_pass_is_told_though_nothing_changed(
     assert board.status().nginx.running is False
     board.passed(done(changed=(), proved=False), APPLIED)
     assert board.status().nginx.running is True
-    assert events(logs) == ["nginx.not_running", "site.applied"]
+    assert events(logs) == ["nginx.not_running", "nginx.running"]
+    assert "served_ms" not in logs[-1], "nginx was waited for"
 
 
 def test_a_refusal_does_not_say_that_nginx_runs(board: Board) -> None:

@@ -134,7 +134,7 @@ def test_once(installed: Installed) -> None:
     result = call("once", *installed.arguments("log.format=json"))
     assert result.exit_code == 0
     assert result.stdout == (
-        "installed and checked: 1 routes, 0 problems; no nginx runs; start it with:"
+        "installed and checked: 1 route, 0 problems; no nginx runs; start it with:"
         f" {installed.path}/nginx -c {installed.state}/nginx/nginx.conf\n"
     )
     events = [json.loads(line)["event"] for line in result.stderr.splitlines()]

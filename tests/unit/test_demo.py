@@ -111,8 +111,8 @@ def test_other_lines_are_no_events(line: str) -> None:
             id="route",
         ),
         pytest.param(
-            Event("site.applied", {"changed": "nothing", "served_ms": 0}),
-            ["nginx serves all of it again"],
+            Event("nginx.running", {"changed": "nothing"}),
+            ["nginx runs, and serves all of it"],
             id="nginx back",
         ),
         pytest.param(

@@ -55,13 +55,13 @@ def test_what_a_person_wants_to_know() -> None:
         "proxyconf 1.2.3, pid 42, up 2 h",
         "state: applied",
         "nginx: 1.22.1, mode own, /s/nginx/nginx.conf",
-        "applied: 0123456789ab, proved by nonce, 1 min ago",
+        "applied: 0123456789ab, proved by nonce: nginx answered with it, 1 min ago",
         "",
         "sources",
-        "  etcd: watching for 2 min, 12 entries, last listing 5 s ago, revision 7",
+        "  etcd: watching for 2 min, 12 entries, last change 5 s ago, revision 7",
         "",
         "routes (1)",
-        "  a.test -> web (10.0.0.0:80) by etcd routes/a",
+        "  a.test -> web (10.0.0.0:80) from etcd routes/a",
     ]
 
 
@@ -86,23 +86,23 @@ def test_what_a_person_wants_to_know() -> None:
         ),
         pytest.param(
             status(sources=[source(state="lost", reason="refused", revision=0)]),
-            "  etcd: lost for 2 min, 12 entries, last listing 5 s ago: refused",
+            "  etcd: lost for 2 min, 12 entries, last change 5 s ago: refused",
             id="a lost source",
         ),
         pytest.param(
             status(routes=[route("/x", 4)]),
-            "  a.test/x -> web (10.0.0.0:80, 10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80) by etcd routes/a",
+            "  a.test/x -> web (10.0.0.0:80, 10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80) from etcd routes/a",
             id="four endpoints",
         ),
         pytest.param(
             status(routes=[route("/", 6)]),
             "  a.test -> web (10.0.0.0:80, 10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80 and 2 more)"
-            " by etcd routes/a",
+            " from etcd routes/a",
             id="six endpoints",
         ),
         pytest.param(
             status(routes=[route(endpoints=0)]),
-            "  a.test -> web (no endpoints: answers 503) by etcd routes/a",
+            "  a.test -> web (no endpoints: answers 503) from etcd routes/a",
             id="no endpoints",
         ),
         pytest.param(
@@ -190,11 +190,11 @@ SILENT = [
 @pytest.mark.parametrize(
     ("shown", "settled", "line"),
     [
-        pytest.param(status(), True, "applied: nginx serves 1 routes, 0 problems", id="applied"),
+        pytest.param(status(), True, "applied: nginx serves 1 route, 0 problems", id="applied"),
         pytest.param(
             status("installed"),
             True,
-            "installed and checked: 1 routes, 0 problems; no nginx runs; start it with: nginx -c x",
+            "installed and checked: 1 route, 0 problems; no nginx runs; start it with: nginx -c x",
             id="installed",
         ),
         pytest.param(status("refused", reason="bad"), True, "not applied: refused: bad", id="refused"),
