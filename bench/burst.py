@@ -104,10 +104,11 @@ def _grouped(puts: Sequence[tuple[str, str, str]]) -> dict[str, tuple[str, ...]]
 
 
 def in_flight(sent_at: float, passes: Sequence[Pass]) -> bool:
-    """Tell whether at that time a pass was under way, or nginx still in the hand-over after one."""
-    return any(
-        done.at - sum(done.steps_ms.values()) / 1e3 <= sent_at <= done.at + _HAND_OVER_S for done in passes
-    )
+    """Tell whether a change sent at that time, which the last pass brought, had to wait for the one before.
+
+    For that pass itself, or for nginx, which takes no other HUP during the hand-over.
+    """
+    return any(done.at + _HAND_OVER_S >= sent_at for done in passes[:-1])
 
 
 def _report(bursts: Sequence[Burst], floors: Sequence[Direct]) -> Report:
