@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # a reload is seldom faster than 15 ms, so to ask more often at first would only take CPU from nginx
 _ASK_EVERY_S = (0.002, 0.005, 0.02, 0.1)
 _ASKS_AT_EACH = 40
+_ASKS_PER_LOOK = 5  # into the log: a refusal is not in such a hurry
+_HEAD_START_MAX_S = 0.1
 _PATIENCE_S = 5.0
 _PATIENCE_COSTS = 10
 _BLAMED_MAX = 20
@@ -261,13 +263,19 @@ class Apply:
         self.cost_s = time.perf_counter() - start
 
     async def _wait_for(self, nonce: str, mark: LogMark) -> None:
+        # not before it can have happened: what we take of the CPU meanwhile, nginx lacks
+        await asyncio.sleep(min(self.cost_s / 2, _HEAD_START_MAX_S))
         asks = 0
         while await self._prober.ask() != nonce:
-            complaints = [text for text in await self._control.complaints(mark) if not _is_passing(text)]
-            if complaints:
-                raise ReloadRefusedError(f"reload nginx: {complaints[0]}")
-            await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
             asks += 1
+            if asks % _ASKS_PER_LOOK == 0:
+                await self._look_for_complaints(mark)
+            await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
+
+    async def _look_for_complaints(self, mark: LogMark) -> None:
+        for text in await self._control.complaints(mark):
+            if not _is_passing(text):
+                raise ReloadRefusedError(f"reload nginx: {text}")
 
     async def _undo(self) -> None:
         """Put the last good generation back on disk; nginx itself has kept it."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LOOK_S = 5.0  # how often to look whether nginx still runs on what we gave it
 _LOOK_FOR_START_S = 0.5
 _RETRY_BASE_S = 1.0
-_RETRY_CAP_S = 60.0
+_RETRY_CAP_S = 30.0  # what is mended by hand is noticed by then, for the price of an nginx -t
 
 
 class Reconciler:

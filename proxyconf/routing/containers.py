@@ -57,7 +57,8 @@ def _look(container: Container, before: _Seen | None, source: str) -> _Seen:
         wishes, routes = before.wishes, before.routes
     else:
         wishes = read_labels(container.name, container.labels)
-        routes = tuple(route for wish in wishes.wishes for route in _routes(container, wish, source))
+        asked = wishes.wishes if _was_started(container) else ()
+        routes = tuple(route for wish in asked for route in _routes(container, wish, source))
     members: list[Member] = []
     problems = list(wishes.problems)
     for wish in wishes.wishes if container.state == "running" else ():
@@ -71,7 +72,12 @@ def _look(container: Container, before: _Seen | None, source: str) -> _Seen:
 
 
 def _identity(container: Container) -> tuple[object, ...]:
-    return container.name, container.labels, container.created
+    return container.name, container.labels, container.created, _was_started(container)
+
+
+def _was_started(container: Container) -> bool:
+    """Whether it can be missed; one in the making is listed before its endpoint, for a reload of its own."""
+    return container.state != "created"
 
 
 def _routes(container: Container, wish: Wish, source: str) -> list[Route]:

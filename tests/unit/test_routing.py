@@ -159,7 +159,6 @@ def test_an_endpoint_that_is_not_known_is_a_problem(container: Container, why: s
         pytest.param("running", "healthy", True, id="healthy"),
         pytest.param("running", "starting", False, id="starting"),
         pytest.param("running", "unhealthy", False, id="unhealthy"),
-        pytest.param("created", "", False, id="created"),
         pytest.param("paused", "", False, id="paused"),
         pytest.param("exited", "", False, id="exited"),
     ],
@@ -168,6 +167,15 @@ def test_only_a_running_healthy_container_serves(state: str, health: str, serves
     """Its route stays as long as it exists."""
     claims = read(replace(WEB, state=state, health=health))
     assert (len(claims.members), len(claims.routes), claims.problems) == (int(serves), 1, ())
+
+
+def test_a_container_in_the_making_asks_for_nothing_yet() -> None:
+    """Its route comes together with its endpoint: one reload, not two."""
+    reader = Reader()
+    created = reader.read(Listing("docker", containers=(replace(WEB, state="created"),)))
+    assert (created.members, created.routes, created.problems) == ((), (), ())
+    running = reader.read(Listing("docker", containers=(WEB,)))
+    assert (len(running.members), len(running.routes)) == (1, 1)
 
 
 def test_a_stopped_container_without_ports_is_no_problem() -> None:
