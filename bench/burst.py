@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,9 @@ def _last_passes(bursts: Sequence[Burst]) -> str:
         for step in bursts[0].last.steps_ms
     )
     length_ms = median(one.length_s for one in bursts) * 1e3
-    return f"A burst took {length_ms:.0f} ms (median). Its last pass, in ms: {steps}."
+    counted = sorted(Counter(one.reloads for one in bursts).items())
+    reloads = ", ".join(f"{number} in {count}" for number, count in counted)
+    return f"A burst took {length_ms:.0f} ms (median). Reloads: {reloads}. The last pass, in ms: {steps}."
 
 
 def _floor_steps(floors: Sequence[Direct]) -> str:

@@ -116,4 +116,6 @@ def _changes(pair: Pair, start: Row, count: int) -> Report:
         Row(f"{name} memory (highest RSS)", memory.peak, "MiB"),
     )
     notes = (fastest_quarter(f"{_ENDPOINTS:,} endpoints", served, directly),)
-    return Report(rows, (*notes, *step_table(step_lines(name, served, directly, passes))))
+    return Report(
+        rows, (*notes, *step_table(step_lines(f"{_ENDPOINTS:,} endpoints", served, directly, passes)))
+    )
