@@ -94,9 +94,10 @@ class Floor:
         self._tree = tree
 
     def load(self, tree: Tree) -> Told:
-        """Exchange all files."""
+        """Exchange all files that differ; as with the program's, a name stands for one content."""
+        new = {name: text for name, text in tree.parts.items() if name not in self._tree.parts}
         self._tree = tree
-        return self._tell(tree.parts, tree.root)
+        return self._tell(new, tree.root)
 
     def change(self, before: str, after: str) -> Told:
         """Exchange one endpoint, which only one service has."""
