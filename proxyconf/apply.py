@@ -75,16 +75,13 @@ class Steps:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def _nothing() -> None:
-    pass
-
-
 class Apply:
     """The site's way into one nginx.
 
     Attributes:
         installed: What is on disk.
         proved: What nginx serves, as far as it proved that; None when it may serve something else.
+        proved_at: When, by the loop's clock.
         reloads: How many signals were sent.
         cost_s: Seconds from the latest signal that had the wanted outcome to its proof.
         lingering: Old workers at the latest proof.
@@ -95,6 +92,7 @@ class Apply:
     ) -> None:
         self.installed: Generation | None = None
         self.proved: Generation | None = None
+        self.proved_at = 0.0
         self.reloads = 0
         self.cost_s = 0.0
         self.lingering = Lingering()
@@ -136,7 +134,7 @@ class Apply:
         Args:
             snapshot: What to serve.
             steps: Gets the duration of each step.
-            beside: Blocking work that is done while nginx checks.
+            beside: Blocking work to do meanwhile.
 
         Raises:
             RefusedError: nginx refuses the candidate, and no part of it is to blame; nothing was changed.
@@ -152,12 +150,17 @@ class Apply:
         if self.installed and self.installed.digest == site.digest:
             await self._make_live(steps, ask_first=True)
             return True
-        checked = await self._checked(snapshot, site, steps, beside)
-        if checked is not self.installed:
-            self._install(checked, steps)
-        elif await self._serves(checked.digest):
-            return False
-        await self._make_live(steps, ask_first=False)
+        # what it does is not on the way to the signal: a slow disk may take longer than nginx's check
+        working = asyncio.ensure_future(asyncio.to_thread(beside))
+        try:
+            checked = await self._checked(snapshot, site, steps)
+            if checked is not self.installed:
+                self._install(checked, steps)
+            elif await self._serves(checked.digest):
+                return False
+            await self._make_live(steps, ask_first=False)
+        finally:
+            await working
         return True
 
     async def _serves(self, digest: str) -> bool:
@@ -170,15 +173,13 @@ class Apply:
             self.proved = None
         return self.proved is not None
 
-    async def _checked(
-        self, snapshot: Snapshot, site: Site, steps: Steps, beside: Callable[[], None]
-    ) -> Generation:
+    async def _checked(self, snapshot: Snapshot, site: Site, steps: Steps) -> Generation:
         """Return what is left of the candidate without its bad parts, checked, or already installed."""
         for _ in range(_BLAMED_MAX):
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
             generation = Generation(site.digest, nonce, site.root(nonce))
             try:
-                await self._check(site, generation.root, steps, beside)
+                await self._check(site, generation.root, steps)
             except RefusedError as exc:
                 if await asyncio.to_thread(self._folder.has_lost_parts):
                     continue  # somebody else deleted them; they are written again
@@ -192,23 +193,17 @@ class Apply:
         # what was learned stays, so the next attempt gets further; other changes need not wait for all of it
         raise RefusedError(f"check {self._folder.root}: over {_BLAMED_MAX} refusals in a row")
 
-    async def _check(
-        self, site: Site, root: bytes, steps: Steps, beside: Callable[[], None] = _nothing
-    ) -> None:
+    async def _check(self, site: Site, root: bytes, steps: Steps) -> None:
         with steps.timed("write"):
             await asyncio.to_thread(self._folder.stage, site.parts, root)
         with steps.timed("check"):
             # nginx reads what is in memory, so the disk can be waited for meanwhile
-            working = asyncio.ensure_future(asyncio.to_thread(self._save, beside))
+            syncing = asyncio.ensure_future(asyncio.to_thread(self._folder.sync))
             try:
                 output = await self._control.check(self._folder.staged)
             finally:
-                await working
+                await syncing
         self._conflicts = conflicts(output, site.parts)
-
-    def _save(self, beside: Callable[[], None]) -> None:
-        self._folder.sync()
-        beside()
 
     async def _passes(self, site: Site) -> bool:
         try:
@@ -235,7 +230,8 @@ class Apply:
         if not (ask_first and await self._prober.ask() == installed.nonce):
             await self._reload(installed, steps)
         self._master = await self._control.master()
-        self.proved = self._good = installed
+        self.proved, self.proved_at = installed, asyncio.get_running_loop().time()
+        self._good = installed
         self._verdicts.proved()
         with steps.timed("tidy"):
             self.lingering = await self._control.lingering()

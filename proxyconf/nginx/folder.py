@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import StateError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from proxyconf.nginx.site import Part
 
 _PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf)")
-_SYNC_EACH_MAX = 64  # beyond this, one sync of everything is cheaper than one per file
+_SYNC_IN_TURN_MAX = 4
+_SYNCS_AT_ONCE = 16
 
 
 class Folder:
@@ -121,13 +123,9 @@ class Folder:
             StateError: The disk failed.
         """
         try:
-            if len(self._unsynced) > _SYNC_EACH_MAX:
-                os.sync()
-            else:
-                for path in (*self._unsynced, self.staged):
-                    _sync(path)
-                if self._unsynced:
-                    _sync(self._parts)
+            _sync_all([*self._unsynced, self.staged])
+            if self._unsynced:
+                _sync(self._parts)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
         self._unsynced = []
@@ -182,6 +180,16 @@ class Folder:
 def parts_of(root: bytes) -> frozenset[str]:
     """Return the names of the parts that a root file includes."""
     return frozenset(name.decode() for name in _PART.findall(root))
+
+
+def _sync_all(paths: list[Path]) -> None:
+    """Sync files side by side: a disk takes them together; a sync of everything may take for ever."""
+    if len(paths) <= _SYNC_IN_TURN_MAX:
+        for path in paths:
+            _sync(path)
+        return
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        list(pool.map(_sync, paths))
 
 
 def _sync(path: Path) -> None:

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 _NOT_FOUND = block("location /", body=[directive("return 404")])
 
 
+# where nobody is trusted, what the peer itself says of where it comes from counts for nothing
+_OVERWRITTEN = (
+    directive("proxy_set_header X-Real-IP $remote_addr"),
+    directive("proxy_set_header X-Forwarded-For $remote_addr"),
+    directive("proxy_set_header X-Forwarded-Proto $scheme"),
+    directive("proxy_set_header X-Forwarded-Host $host$pc_port"),
+    directive("proxy_set_header X-Forwarded-Port $server_port"),
+    directive("proxy_set_header Forwarded", quoting.quote("")),
+)
+# the variables are in the root file
+_BELIEVED = (
+    directive("proxy_set_header X-Real-IP $pc_real_ip"),
+    directive("proxy_set_header X-Forwarded-For $pc_forwarded_for"),
+    directive("proxy_set_header X-Forwarded-Proto $pc_forwarded_proto"),
+    directive("proxy_set_header X-Forwarded-Host $pc_forwarded_host"),
+    directive("proxy_set_header X-Forwarded-Port $pc_forwarded_port"),
+    directive("proxy_set_header Forwarded $pc_forwarded"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """An immutable file, named by its content.
@@ -69,12 +89,7 @@ def proxy_lines(dialect: Dialect) -> Lines:
             directive("proxy_set_header Host $host$pc_port"),
             directive("proxy_set_header Upgrade $pc_upgrade"),
             directive("proxy_set_header Connection $pc_connection"),
-            directive("proxy_set_header X-Real-IP $pc_real_ip"),
-            directive("proxy_set_header X-Forwarded-For $pc_forwarded_for"),
-            directive("proxy_set_header X-Forwarded-Proto $pc_forwarded_proto"),
-            directive("proxy_set_header X-Forwarded-Host $pc_forwarded_host"),
-            directive("proxy_set_header X-Forwarded-Port $pc_forwarded_port"),
-            directive("proxy_set_header Forwarded $pc_forwarded"),
+            *(_BELIEVED if dialect.settings.trusted_proxies else _OVERWRITTEN),
             # a program that runs CGI scripts would take it for the variable HTTP_PROXY
             directive("proxy_set_header Proxy", quoting.quote("")),
         )

@@ -31,7 +31,8 @@ class ScriptedApply:
 
     Attributes:
         outcomes: What becomes of the next ones: an error to raise, or None.
-        takes_s: How long each takes.
+        takes_s: How long each takes to its proof.
+        tidies_s: And how long after it.
         reloading: Each that succeeds costs a reload.
         still: nginx serves what it was given last.
         calls: When each was asked for.
@@ -42,7 +43,7 @@ class ScriptedApply:
 
     def __init__(self) -> None:
         self.outcomes: list[Exception | None] = []
-        self.takes_s = 0.0
+        self.takes_s = self.tidies_s = 0.0
         self.unusable: StateError | None = None
         self.reloading = True
         self.still = True
@@ -52,6 +53,7 @@ class ScriptedApply:
         self.resumed: list[Applied | None] = []
         self.reloads = 0
         self.proved: Generation | None = None
+        self.proved_at = 0.0
         self.problems: tuple[Problem, ...] = ()
         self.lingering = Lingering()
 
@@ -68,10 +70,13 @@ class ScriptedApply:
         self.calls.append(now())
         with steps.timed("check"):
             beside()
-        await asyncio.sleep(self.takes_s)
+        with steps.timed("proof"):
+            await asyncio.sleep(self.takes_s)
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome
+        self.proved_at = now()
+        await asyncio.sleep(self.tidies_s)
         self.still = True
         if self.reloading:
             with steps.timed("proof"):

@@ -246,3 +246,13 @@ async def test_a_folder_that_can_not_be_used_at_the_start_ends_it(tmp_path: Path
     with pytest.raises(StateError, match="no room"):
         async with house.running() as task:
             await task
+
+
+async def test_served_means_proved(tmp_path: Path) -> None:
+    """What is tidied and saved after the proof keeps nobody waiting; the gathering before it does."""
+    house = House(tmp_path)
+    house.apply.takes_s, house.apply.tidies_s = 2.0, 3.0
+    house.put(change(ONE), at=1)
+    async with house.running():
+        await asyncio.sleep(10)
+        assert house.board.status().history[-1].served_ms == pytest.approx(2002)
