@@ -78,8 +78,13 @@ def find_folders(path: Path, source: str) -> dict[Path, tuple[int, int]]:
 
 def lost(path: Path, exc: OSError, source: str) -> SourceError:
     if isinstance(exc, PermissionError):
-        return SourceDeniedError(f"read {path}: {exc.strerror} (let our user read it)")
-    return SourceError(f"read {path}: {exc.strerror} (create it, or correct path in [{source}])")
+        return SourceDeniedError(f"read {_shown(path)}: {exc.strerror} (let our user read it)")
+    return SourceError(f"read {_shown(path)}: {exc.strerror} (create it, or correct path in [{source}])")
+
+
+def _shown(path: Path) -> str:
+    """Return the name as text: a file's name is bytes, and what is no UTF-8 can be neither saved nor sent."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def make_listing(path: Path, files: Mapping[Path, File], source: str) -> Listing:
@@ -91,8 +96,10 @@ def make_listing(path: Path, files: Mapping[Path, File], source: str) -> Listing
         for key, entry in (file.keys or {}).items():
             holder = keys.setdefault(key, entry)
             if holder is not entry:
-                problems.append(Problem("file", str(name), f"{key} counts as in {holder.where} (delete one)"))
-    place = f"{source} {path}: ".replace("{", "{{").replace("}", "}}") + "{key}"
+                problems.append(
+                    Problem("file", _shown(name), f"{key} counts as in {holder.where} (delete one)")
+                )
+    place = f"{source} {_shown(path)}: ".replace("{", "{{").replace("}", "}}") + "{key}"
     return Listing(source, keys=keys, problems=tuple(problems), place=place)
 
 
@@ -110,21 +117,22 @@ def _files(path: Path) -> list[Path]:
 
 def _read_file(path: Path, before: File, source: str) -> File:
     """Read one file; if it is bad, keep its last good content."""
+    shown = _shown(path)
     kept = "" if before.keys is None else "; its last good content is kept"
     try:
         raw = _read_bytes(path)
     except OSError as exc:
         denied = isinstance(exc, PermissionError)
         hint = " (let our user read it)" if denied else ""
-        problem = Problem("file", str(path), f"{exc.strerror or exc}{hint}{kept}")
+        problem = Problem("file", shown, f"{exc.strerror or exc}{hint}{kept}")
         return File(None, before.keys, (problem,), denied=denied)
     if raw == before.raw:
         return before
     try:
         content = _parse(raw)
     except BadValueError as exc:
-        return File(raw, before.keys, (Problem("file", f"{path}{_line(exc, raw)}", f"{exc}{kept}"),))
-    reading = _Reading(str(path), f"{source} {path}")
+        return File(raw, before.keys, (Problem("file", f"{shown}{_line(exc, raw)}", f"{exc}{kept}"),))
+    reading = _Reading(shown, f"{source} {shown}")
     reading.read(content)
     return File(raw, reading.keys, tuple(reading.problems))
 

@@ -11,13 +11,14 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyconf.config import SourceTable
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
-from proxyconf.model import Claims, Endpoint, Entry, Problem
+from proxyconf.model import Claims, Endpoint, Entry, Listing, Problem
 from proxyconf.routing import Reader
 from proxyconf.sources import open_source
 from proxyconf.sources._file_reading import File, find_folders, lost, make_listing, read_files
@@ -26,7 +27,6 @@ from proxyconf.sources.file import FileSource, Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from proxyconf.model import Listing
     from proxyconf.sources import Source
 
 EXAMPLE = """
@@ -221,6 +221,15 @@ def test_a_folder(tmp_path: Path) -> None:
         f"{tmp_path}/bad.toml:1",
         f"{tmp_path}/gone.toml",
     ]
+
+
+def test_a_name_that_is_no_text_can_be_saved_and_shown(tmp_path: Path) -> None:
+    """To Linux a file's name is bytes; one that is no UTF-8 once ended the program when it was saved."""
+    for name, text in ((b"a\xff.toml", ONE), (b"b\xff.toml", "x")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(text)
+    listing = make_listing(tmp_path, read_files(tmp_path, {}, "file"), "file")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(listing), type=Listing) == listing
+    assert [problem.where for problem in listing.problems] == [rf"{tmp_path}/b\xff.toml:1"]
 
 
 def test_of_two_files_with_the_same_key_the_first_counts(tmp_path: Path) -> None:
