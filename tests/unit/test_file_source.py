@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -387,7 +387,10 @@ async def test_nothing_is_left_when_it_is_closed(path: Path) -> None:
 
 def notifying() -> list[str]:
     """Return the threads that watch files."""
-    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    names = []
+    for task in Path("/proc/self/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            names.append(task.read_text())
     return [name for name in names if name.startswith("notify")]
 
 
