@@ -104,6 +104,7 @@ class Apply:
         self._good: Generation | None = None
         self._master: int | None = None
         self._kept: list[frozenset[str]] = []
+        self._tried: frozenset[str] = frozenset()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -159,6 +160,9 @@ class Apply:
             elif await self._serves(checked.digest):
                 return False
             await self._make_live(steps, ask_first=False)
+        except (RefusedError, ReloadError):
+            await asyncio.to_thread(self._tidy)  # else what comes to nothing would pile up until a proof
+            raise
         finally:
             await working
         return True
@@ -178,6 +182,7 @@ class Apply:
         for _ in range(_BLAMED_MAX):
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
             generation = Generation(site.digest, nonce, site.root(nonce))
+            self._tried = parts_of(generation.root)
             try:
                 await self._check(site, generation.root, steps)
             except RefusedError as exc:
@@ -224,8 +229,6 @@ class Apply:
         if installed is None:
             raise ReloadError(f"reload nginx: somebody else has just changed {self._folder.root}")
         if await self._control.master() is None:
-            if not ask_first:  # then it has just been installed
-                await asyncio.to_thread(self._tidy)
             raise NotRunningError("checked, and no nginx runs on it yet")
         if not (ask_first and await self._prober.ask() == installed.nonce):
             await self._reload(installed, steps)
@@ -283,9 +286,9 @@ class Apply:
     def _tidy(self) -> None:
         self._folder.sync_folder()
         self._kept = self._kept[-_GENERATIONS_KEPT:]
-        # after refusals the good one is not among the latest
+        # after refusals the good one is not among the latest; what was tried last may be tried again soon
         needed = [parts_of(one.root) for one in (self.installed, self._good) if one]
-        self._folder.keep(frozenset().union(*self._kept, *needed))
+        self._folder.keep(self._tried.union(*self._kept, *needed))
 
 
 def _is_passing(complaint: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from proxyconf.errors import NotRunningError, ReloadError, ReloadRefusedError
+from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
 from tests.unit.fake_nginx import Bench, assert_startable, parts_on_disk, serving, site
 from tests.unit.fakes import now
 
@@ -215,3 +215,33 @@ async def test_parts_of_candidates_that_came_to_nothing_go(tmp_path: Path) -> No
     for name in "cde":
         await bench.serve(site(name))
     assert len(parts_on_disk(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("hup", [pytest.param("refuse", id="refused"), pytest.param("ignore", id="unproved")])
+async def test_what_never_gets_live_does_not_pile_up(
+    tmp_path: Path, hup: Literal["refuse", "ignore"]
+) -> None:
+    """Kept are the good one, and two before the latest; else a night without a proof would fill the disk."""
+    bench = await serving(tmp_path, site("good"))
+    bench.nginx.hup = hup
+    for number in range(6):
+        with pytest.raises(ReloadError):
+            await bench.serve(site(f"a{number}"))
+    assert len(parts_on_disk(tmp_path)) == 8
+    assert_startable(tmp_path)
+    bench.nginx.hup = "load"
+    assert await bench.serve(site("good"))
+    assert_startable(tmp_path)
+
+
+async def test_candidates_refused_as_a_whole_do_not_pile_up(tmp_path: Path) -> None:
+    """The latest stays, since it is tried again soon."""
+    bench = await serving(tmp_path, site("good"))
+    bench.nginx.refuse_all = "somebody else's file"
+    for number in range(6):
+        with pytest.raises(RefusedError):
+            await bench.serve(site(f"a{number}"))
+    assert len(parts_on_disk(tmp_path)) == 4
+    bench.nginx.refuse_all = ""
+    assert await bench.serve(site("a5"))
+    assert_startable(tmp_path)
