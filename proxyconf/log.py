@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
@@ -12,6 +13,21 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
     from proxyconf.config import Log
+
+
+class _Unbreakable:
+    """A stream whose lines get lost where it can't take them: a full disk must not end what goes on well."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def set_up(settings: Log) -> None:
@@ -32,6 +48,6 @@ def set_up(settings: Log) -> None:
     structlog.configure(
         processors=[structlog.processors.add_log_level, *form],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unbreakable(sys.stderr))),
         cache_logger_on_first_use=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -103,3 +104,19 @@ def test_a_bug_has_its_traceback(monkeypatch: pytest.MonkeyPatch, form: str) -> 
         text = json.loads(text)["exception"]
     assert "Traceback" in text
     assert "KeyError: 'typo'" in text
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", text)
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_can_not_be_written_is_lost(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """A full disk, or a pipe that nobody reads any more, once ended the program."""
+    stream = Full()
+    said(monkeypatch, Log(format=form), stream)  # type: ignore[arg-type]
+    assert stream.getvalue() == ""
