@@ -295,11 +295,15 @@ def nested(path: Sequence[str], value: object) -> dict[str, Any]:
 
 
 def scalar(text: str) -> object:
-    """Read a value from a flag or a variable: TOML where it is TOML, else the text itself."""
+    """Read a value from a flag or a variable: a quoted text, list or table of TOML, else the text itself.
+
+    What is a number, or yes or no, only its key knows: a password may be ``12345``.
+    """
     try:
-        return tomli.loads(f"value = {text}")["value"]
+        value: object = tomli.loads(f"value = {text}")["value"]
     except tomli.TOMLDecodeError:
         return text
+    return value if isinstance(value, str | list | dict) else text
 
 
 def lay_over(values: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -136,7 +138,9 @@ class Watch:
         self._clock = asyncio.get_running_loop().time
         self._asked = False
         self._patient_until = 0.0
-        self._reading: asyncio.Task[Any] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._inbox: deque[Any] = deque()
+        self._arrived = asyncio.Event()
         self._joined: list[Any] = []
 
     async def open(self, keys: KeyRange, since: int) -> None:
@@ -150,51 +154,71 @@ class Watch:
                 fragment=True,  # else a burst of more than gRPC's limit ends the stream
             )
         )
+        # a task of its own, since a read that is cancelled cancels the whole call
+        self._reading = asyncio.create_task(self._read(), name=self._operation)
 
     async def receive(self, *, until: float) -> Sequence[Any]:
-        """Return the events of the next change; none when the loop's time is *until* before one came.
+        """Return the events of the next change and of all that are there by now.
+
+        There are none when the loop's time is *until* before a change came.
 
         Raises:
             SourceError: The stream ended, or etcd is silent, cancelled the watch or lost its leader.
             SourceDeniedError: We may not watch (any more).
         """
-        while await self._wait(until):
-            answer = self._take()
-            self._check(answer)
-            self._joined += answer.events
-            if self._joined and not answer.fragment:
-                events, self._joined = self._joined, []
-                return events
-        return ()
+        events: list[Any] = []
+        while not events and await self._wait(until):
+            while self._inbox and not (events and self._is_end(self._inbox[0])):
+                answer = self._inbox.popleft()
+                self._check(answer)
+                self._joined += answer.events
+                if not answer.fragment:
+                    events += self._joined
+                    self._joined = []
+        return events
 
     async def close(self) -> None:
         """End the call, and wait until nothing of it is left."""
         self._call.cancel()
         if self._reading is not None:
+            self._reading.cancel()
             # whatever it ends with is of no interest any more
             await asyncio.gather(self._reading, return_exceptions=True)
 
+    async def _read(self) -> None:
+        """Take in answers as they come: in a burst, many between two looks at them."""
+        try:
+            while True:
+                answer = await self._call.read()
+                self._inbox.append(answer)
+                self._asked = False
+                self._patient_until = self._clock() + self._idle_s
+                self._arrived.set()
+                if answer is grpc.aio.EOF:
+                    return
+        finally:
+            self._arrived.set()
+
     async def _wait(self, until: float) -> bool:
         """Wait for an answer; return False when it is *until* before one came."""
-        while True:
-            if self._reading is None:
-                # a task of its own, since a read that is cancelled cancels the whole call
-                self._reading = asyncio.create_task(self._call.read(), name=self._operation)
+        while not self._inbox:
+            if self._reading and self._reading.done():
+                with translated(self._operation, self._server):
+                    self._reading.result()
+            self._arrived.clear()
             limit = min(until, self._patient_until)
-            done, _ = await asyncio.wait({self._reading}, timeout=max(0.0, limit - self._clock()))
-            if done:
-                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if limit == math.inf else limit):
+                    await self._arrived.wait()
+                continue
             if self._clock() >= self._patient_until:
                 await self._ask(progress_request=rpc.WatchProgressRequest())
             elif self._clock() >= until:
                 return False
+        return True
 
-    def _take(self) -> Any:  # noqa: ANN401 - grpc has no types
-        reading, self._reading = self._reading, None
-        self._asked = False
-        self._patient_until = self._clock() + self._idle_s
-        with translated(self._operation, self._server):
-            return reading.result() if reading else None
+    def _is_end(self, answer: Any) -> bool:  # noqa: ANN401 - grpc has no types
+        return answer is grpc.aio.EOF or bool(answer.compact_revision) or answer.canceled
 
     def _check(self, answer: Any) -> None:  # noqa: ANN401 - grpc has no types
         """Raise unless the watch goes on."""

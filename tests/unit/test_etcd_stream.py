@@ -96,8 +96,26 @@ async def names(watch: Watch, *, until: float = math.inf) -> list[str]:
 async def test_changes_come_as_etcd_sends_them() -> None:
     call = ScriptedCall()
     async with watching(call) as watch:
-        call.answer(CREATED, answer("a", "b"), PROGRESS, answer("c"))
+        call.answer(CREATED, answer("a", "b"), PROGRESS)
+        call.answer(answer("c"), after_s=1)
         assert [await names(watch), await names(watch)] == [["a", "b"], ["c"]]
+
+
+async def test_changes_that_come_at_once_are_taken_at_once() -> None:
+    """In a burst, each would otherwise be a listing of its own."""
+    call = ScriptedCall()
+    async with watching(call) as watch:
+        call.answer(CREATED, answer("a", fragment=True), answer("b"), answer("c"), after_s=1)
+        assert await names(watch) == ["a", "b", "c"]
+
+
+async def test_what_came_before_the_end_counts() -> None:
+    call = ScriptedCall()
+    async with watching(call) as watch:
+        call.answer(CREATED, answer("a"), rpc.WatchResponse(canceled=True, cancel_reason="no"), after_s=1)
+        assert await names(watch) == ["a"]
+        with pytest.raises(SourceError, match="no"):
+            await names(watch)
 
 
 async def test_fragments_are_joined() -> None:
@@ -106,7 +124,8 @@ async def test_fragments_are_joined() -> None:
     async with watching(call) as watch:
         call.answer(CREATED, answer("a", fragment=True), answer("b", fragment=True))
         assert await names(watch, until=1) == []
-        call.answer(answer("c"), answer("d"))
+        call.answer(answer("c"))
+        call.answer(answer("d"), after_s=1)
         assert [await names(watch), await names(watch)] == [["a", "b", "c"], ["d"]]
 
 
