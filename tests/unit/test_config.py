@@ -8,6 +8,7 @@ import pytest
 
 from proxyconf.config import Listen, Nginx, Settings, SourceTable, Tables, convert, load, scalar
 from proxyconf.errors import UsageError
+from proxyconf.sources.etcd import Settings as EtcdSettings
 from proxyconf.units import ListenAddress, Network, Seconds, Size
 
 KINDS = ("docker", "etcd", "file")
@@ -132,11 +133,23 @@ def test_flags_beat_the_environment_which_beats_the_file_which_beats_the_default
             Tables(nginx=Nginx(listen=Listen(reuseport=True))),
             id="yes or no",
         ),
+        pytest.param(
+            {"PROXYCONF_NGINX_WORKER_PROCESSES": "4", "PROXYCONF_NGINX_DEFAULT_STATUS": "444"},
+            Tables(nginx=Nginx(worker_processes=4, default_status=444)),
+            id="numbers among others",
+        ),
         pytest.param({"PROXYCONF_CONFIG": "/x"}, Tables(), id="the name of the file is the command line's"),
     ],
 )
 def test_variables(variables: dict[str, str], changed: Tables) -> None:
     assert load(None, kinds=KINDS, environment=variables) == Settings(changed, ())
+
+
+@pytest.mark.parametrize("password", ["12345", "1e5", "true", "2024-01-31", "0x10"])
+def test_a_password_that_looks_like_something_else(password: str) -> None:
+    environment = {"PROXYCONF_ETCD_USER": "root", "PROXYCONF_ETCD_PASSWORD": password}
+    (table,) = load(None, kinds=KINDS, environment=environment).sources
+    assert convert(table.values, EtcdSettings, "here").password == password
 
 
 def test_a_variable_can_make_a_source() -> None:
@@ -324,8 +337,8 @@ def test_what_is_no_address_to_listen_on(text: object) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("5", 5),
-        ("true", True),
+        ("5", "5"),
+        ("true", "true"),
         ('"a"', "a"),
         ("[1, 2]", [1, 2]),
         ("/web", "/web"),
@@ -335,7 +348,7 @@ def test_what_is_no_address_to_listen_on(text: object) -> None:
     ],
 )
 def test_values_on_the_command_line(text: str, value: object) -> None:
-    """TOML where it is TOML."""
+    """What is a number, only its key knows."""
     assert scalar(text) == value
 
 
