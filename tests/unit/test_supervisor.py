@@ -98,7 +98,8 @@ async def test_the_back_off_starts_again_after_a_listing() -> None:
 
 async def test_the_back_off_grows_where_a_listing_is_all_there_is() -> None:
     """As where a proxy passes the list but not the watch: it must not be listed ten times a second."""
-    source = ScriptedSource(*[[ONE, 0.1, GONE] for _ in range(7)])
+    scripts: list[list[Listing | Exception | float]] = [[ONE, 0.1, GONE] for _ in range(7)]
+    source = ScriptedSource(*scripts)
     await watch(source, until=100)
     assert waits(source)[-1] > 2.5
 
