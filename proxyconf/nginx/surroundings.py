@@ -26,7 +26,8 @@ class Surroundings:
 
     Attributes:
         present: Names of the directives directly in the http block.
-        default_servers: Addresses, as `canonical_listen` writes them, that have a default server.
+        default_servers: Addresses, as `canonical_listen` writes them, that have a default server, by word or
+            as the first that listens there before our include.
         pid: The pid file, if it is set.
         error_log: The first log in the main context, if one is set.
         chain: The files from the main one to the one with our include, each with the statement that leads on;
@@ -96,7 +97,8 @@ def _read(
         elif where == ("http",):
             reading.present.add(statement.name)
         elif where == ("http", "server") and statement.name == "listen":
-            if not {"default_server", "default"}.isdisjoint(statement.words[2:]):
+            # without the word, the first that listens there is it: a site that was there before us
+            if not reading.chain or not {"default_server", "default"}.isdisjoint(statement.words[2:]):
                 reading.default_servers.add(canonical_listen(statement.words[1]))
         elif not where and len(statement.words) > 1:
             reading.main.setdefault(statement.name, statement.words[1])

@@ -79,6 +79,15 @@ def test_our_hosts_join_theirs(proxy: Running, theirs: Path) -> None:
     assert set(proxy.answers("a.test")) == {"two"}
 
 
+def test_their_first_server_stays_the_default(proxy: Running, theirs: Path) -> None:
+    """It is one without the word as well: whoever asks their site by another name still gets it."""
+    default = theirs / "conf.d" / "default.conf"
+    default.write_text(default.read_text().replace(" default_server", ""))
+    proxy.start()
+    proxy.until_serves("a.test", "one")
+    assert proxy.ask("x.test") == "410"
+
+
 def test_what_they_change_is_respected(proxy: Running, theirs: Path) -> None:
     """They set what we had set, and give up their default server: no candidate contradicts them."""
     proxy.start()

@@ -38,9 +38,18 @@ def ours(tmp_path: Path) -> Path:
 def test_what_matters_is_found(conf: Path, ours: Path) -> None:
     found = read_surroundings(conf, ours)
     assert {"gzip", "sendfile", "tcp_nopush", "server"} == found.present
-    assert found.default_servers == {"127.0.0.1:80"}
+    assert found.default_servers == {"127.0.0.1:80", "443"}
     assert (found.pid, found.error_log) == ("run/nginx.pid", "/var/log/e.log")
     assert [file.name for file, _ in found.chain] == ["nginx.conf", "b.conf"]
+
+
+def test_the_first_that_listens_is_the_default_server(conf: Path, ours: Path) -> None:
+    """Unless it comes after us: then nginx would take one of ours."""
+    (conf.parent / "conf.d" / "a.conf").write_text("server { listen 80; listen [::]:80 ipv6only=on; }")
+    (conf.parent / "conf.d" / "c.conf").write_text(
+        "server { listen 81; } server { listen 82 default_server; }"
+    )
+    assert read_surroundings(conf, ours).default_servers == {"80", "[::]:80", "82"}
 
 
 def test_our_own_file_is_not_theirs(conf: Path, ours: Path) -> None:
@@ -48,7 +57,7 @@ def test_our_own_file_is_not_theirs(conf: Path, ours: Path) -> None:
     ours.write_text("server_names_hash_bucket_size 512; server { listen 81 default_server; }")
     found = read_surroundings(conf, ours)
     assert "server_names_hash_bucket_size" not in found.present
-    assert found.default_servers == {"127.0.0.1:80"}
+    assert found.default_servers == {"127.0.0.1:80", "443"}
 
 
 def test_without_our_include_there_is_no_chain(conf: Path, ours: Path) -> None:
