@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -173,9 +174,10 @@ class Shadow:
             lead_to = copy
 
     def remove(self) -> None:
-        """Delete the copies; blocks."""
+        """Delete the copies, as far as we may: `write` has said what is wrong; blocks."""
         for copy in self._copies.values():
-            copy.unlink(missing_ok=True)
+            with suppress(OSError):
+                copy.unlink()
 
     def in_real_names(self, output: str) -> str:
         """Return what nginx printed, with the names of the files that were copied."""

@@ -123,3 +123,12 @@ def test_a_file_that_went_meanwhile_is_named(conf: Path, ours: Path, tmp_path: P
     with pytest.raises(StateError, match=r"copy .*/nginx\.conf to check it: No such file"):
         shadow.write()
     shadow.remove()
+
+
+def test_a_copy_that_can_not_be_made_nor_removed_is_named(conf: Path, ours: Path, tmp_path: Path) -> None:
+    """As one that a killed run has left in a folder that is read-only now."""
+    shadow = Shadow(read_surroundings(conf, ours), tmp_path / "candidate")
+    shadow.main.mkdir()
+    with pytest.raises(StateError, match=r"copy .*/nginx\.conf to check it: Is a directory"):
+        shadow.write()
+    shadow.remove()
