@@ -62,9 +62,9 @@ class Dialect:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where nginx listens, each once: nginx refuses an address that is listened on twice."""
-        wanted = dict.fromkeys(canonical_listen(address) for address in self.settings.listen.http)
-        if self.ipv6:
-            wanted |= {f"[::]:{address}": None for address in wanted if address.isdigit()}
+        wanted = {canonical_listen(address) for address in self.settings.listen.http}
+        if self.ipv6:  # 0.0.0.0:80 is canonically 80, too, but whoever writes it wants IPv4 only
+            wanted |= {f"[::]:{address.port}" for address in self.settings.listen.http if not address.host}
         return tuple(sorted(wanted))
 
 

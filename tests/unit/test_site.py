@@ -119,6 +119,8 @@ def test_an_address_is_listened_on_once() -> None:
     listen = Listen(http=tuple(map(ListenAddress, same)))
     assert with_ipv6(dialect(listen=listen)).addresses == ("127.0.0.1:80", "80", "[::1]:80", "[::]:80")
     assert dialect(listen=Listen(http=(ListenAddress(":80"),))).addresses == ("80",)
+    ipv4_only = Listen(http=(ListenAddress("0.0.0.0:80"),))
+    assert with_ipv6(dialect(listen=ipv4_only)).addresses == ("80",)
 
 
 @pytest.mark.parametrize(
