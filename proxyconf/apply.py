@@ -272,9 +272,12 @@ class Apply:
             await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
 
     async def _look_for_complaints(self, mark: LogMark) -> None:
+        tries: list[str] = []
         for text in await self._control.complaints(mark):
             if not _is_passing(text):
-                raise ReloadRefusedError(f"reload nginx: {text}")
+                # its last word on an address does not say which
+                raise ReloadRefusedError(f"reload nginx: {', '.join([*dict.fromkeys(tries), text])}")
+            tries.append(text)
 
     async def _undo(self) -> None:
         """Put the last good generation back on disk; nginx itself has kept it."""

@@ -57,7 +57,7 @@ class FakeNginx:
         self.signals = 0
         self.checks = 0
         self.asked = 0
-        self.complaint = "still could not bind()"
+        self.complaint = ["still could not bind()"]
         self.log: list[str] = []
 
     @property
@@ -106,7 +106,7 @@ class FakeNginx:
         if self.hup == "load":
             self.loaded = self.root
         elif self.hup == "refuse":
-            self.log.append(self.complaint)
+            self.log += self.complaint
 
     async def mark(self) -> LogMark:
         return LogMark(1, len(self.log))

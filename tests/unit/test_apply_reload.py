@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -81,8 +82,17 @@ async def test_the_first_one_refused_has_nothing_to_go_back_to(tmp_path: Path) -
 async def test_a_try_of_five_is_not_the_last_word(tmp_path: Path, passing: str) -> None:
     """The master gets an address at last, or says that it still could not."""
     bench = await serving(tmp_path, site("a"))
-    bench.nginx.hup, bench.nginx.complaint = "refuse", passing
+    bench.nginx.hup, bench.nginx.complaint = "refuse", [passing]
     with pytest.raises(ReloadError, match="no proof within 5 s"):
+        await bench.serve(site("b"))
+
+
+async def test_the_last_word_on_an_address_says_which(tmp_path: Path) -> None:
+    bench = await serving(tmp_path, site("a"))
+    tried = "bind() to 0.0.0.0:81 failed (98: Address already in use)"
+    bench.nginx.complaint = [*[tried] * 5, "still could not bind()"]
+    bench.nginx.hup = "refuse"
+    with pytest.raises(ReloadRefusedError, match=rf"^reload nginx: {re.escape(tried)}, still could not bind"):
         await bench.serve(site("b"))
 
 
