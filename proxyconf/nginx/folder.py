@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf)")
 _SYNC_IN_TURN_MAX = 4
-_SYNCS_AT_ONCE = 16
+_SYNCS_AT_ONCE = 8
 
 
 class Folder:
