@@ -1,12 +1,14 @@
 """What of the sources counts: the required ones must have spoken, and a sudden loss waits for a person.
 
 "Unknown is not empty": a source's last good listing counts until a better one arrives, also across our own
-restarts. A listing that comes right after an outage, or from another store, and has lost too many of the
-endpoints is held: the one before it counts until the store has them again, or a person confirms the loss.
+restarts; a key's last good value likewise. A listing that comes right after an outage, or from another store,
+and has lost too many of the endpoints is held: the one before it counts until the store has them again, or a
+person confirms the loss.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxyconf.model import Problem
@@ -33,7 +35,7 @@ class Intake:
     def restore(self, listing: Listing) -> None:
         """Let a listing count that was saved by an earlier run, until the source speaks."""
         if feed := self._feeds.get(listing.source):
-            feed.accept(listing, feed.reader.read(listing))
+            feed.accept(*feed.read(listing))
 
     def take(self, change: Change) -> None:
         """Let a listing count, or hold it."""
@@ -42,8 +44,8 @@ class Intake:
     def confirm(self) -> tuple[str, ...]:
         """Let what is held count; return the sources it was of."""
         held = [(name, feed, feed.held) for name, feed in self._feeds.items() if feed.held]
-        for _, feed, (listing, claims) in held:
-            feed.accept(listing, claims)
+        for _, feed, (listing, _) in held:
+            feed.accept(*feed.read(listing))  # read again: from now on its values are the last good ones
         return tuple(name for name, _, _ in held)
 
     def claims(self) -> tuple[Claims, ...]:
@@ -51,7 +53,7 @@ class Intake:
         return tuple(feed.claims for feed in self._feeds.values() if feed.claims is not None)
 
     def listings(self) -> tuple[Listing, ...]:
-        """Return the listings that count, to be saved."""
+        """Return the listings that count, to be saved; each notes the last good entries that it needs."""
         return tuple(feed.listing for feed in self._feeds.values() if feed.listing is not None)
 
     def problems(self) -> tuple[Problem, ...]:
@@ -78,7 +80,7 @@ class _Feed:
 
     def __init__(self, policy: SourcePolicy) -> None:
         self.policy = policy
-        self.reader = Reader()
+        self._reader = Reader()
         self.listing: Listing | None = None
         self.claims: Claims | None = None
         self.held: tuple[Listing, Claims] | None = None
@@ -86,13 +88,22 @@ class _Feed:
         self._suspect = False
 
     def take(self, change: Change) -> None:
-        listing, claims = change.listing, self.reader.read(change.listing)
+        listing, claims = self.read(change.listing)
         self.spoke = True
         self._suspect |= change.fresh or self._is_another_store(listing)
         if self._suspect and lost_share(self.claims, claims) > self.policy.max_loss:
             self.held = (listing, claims)
+            if self.listing:  # what is only held must not cost a key the last good form that counts
+                self.read(self.listing)
         else:
             self.accept(listing, claims)
+
+    def read(self, listing: Listing) -> tuple[Listing, Claims]:
+        """Return what *listing* asks for, and itself as it is to be saved."""
+        claims = self._reader.read(listing)
+        if listing.last_good != claims.last_good:
+            listing = replace(listing, last_good=claims.last_good)
+        return listing, claims
 
     def accept(self, listing: Listing, claims: Claims) -> None:
         self.listing, self.claims = listing, claims

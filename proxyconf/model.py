@@ -85,6 +85,8 @@ class Listing:
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
         urgent: A death is among the changes: apply without waiting for quiet.
+        last_good: Key to the entry that counts in place of a bad one. No source knows it: it is noted for the
+            next run when the listing is saved.
     """
 
     source: str
@@ -95,6 +97,7 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
     urgent: bool = False
+    last_good: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +176,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What one listing asks for, its bad values already set aside as problems."""
+    """What one listing asks for, its bad values already set aside as problems.
+
+    Attributes:
+        last_good: Key of a bad value to the entry that its member or route is kept from.
+    """
 
     source: str
     members: tuple[Member, ...] = ()
     routes: tuple[Route, ...] = ()
     problems: tuple[Problem, ...] = ()
+    last_good: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class Reader:
     """Reads the listings of one source, one after the other.
 
     It remembers what it read: what is the same in the next listing gives the very same objects, so that a
-    change costs what changed; and what is bad there keeps its last good form.
+    change costs what changed; and what is bad there keeps its last good form, be it of an earlier run.
     """
 
     def __init__(self) -> None:
@@ -31,4 +31,5 @@ class Reader:
             keys.members + containers.members,
             keys.routes + containers.routes,
             listing.problems + keys.problems + containers.problems,
+            keys.last_good,
         )

@@ -49,12 +49,17 @@ class _RouteValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Seen(NamedTuple):
-    """A key as it was read; at most one of member and route is there."""
+    """A key as it was read; at most one of member and route is there.
+
+    Attributes:
+        good: The key, and the entry that member or route are of where the newest one is bad.
+    """
 
     entry: Entry
     member: Member | None = None
     route: Route | None = None
     problem: Problem | None = None
+    good: tuple[str, Entry] | None = None
 
 
 class Keys:
@@ -74,16 +79,20 @@ class Keys:
             entry, known = entries[key], seen.get(key)
             # most entries are the very same objects as last time, which is tested at a fraction of the cost
             if known is None or (known[0] is not entry and known[0] != entry):
+                if known is None and key in listing.last_good:
+                    known = _look(key, listing.last_good[key], None, listing)
                 known = seen[key] = _look(key, entry, known, listing)
             found.append(known)
         if len(seen) > len(found):
             self._seen = {key: seen[key] for key in entries}
+        bad = [one for one in found if one.problem is not None]
         return Claims(
             listing.source,
             tuple([one.member for one in found if one.member is not None]),
             tuple([one.route for one in found if one.route is not None]),
             # keys in an unknown folder share one problem
-            tuple(dict.fromkeys([one.problem for one in found if one.problem is not None])),
+            tuple(dict.fromkeys([one.problem for one in bad if one.problem is not None])),
+            dict([one.good for one in bad if one.good is not None]),
         )
 
 
@@ -101,7 +110,9 @@ def _look(key: str, entry: Entry, before: _Seen | None, listing: Listing) -> _Se
         kept = before is not None and (before.member or before.route)
         why = f"{exc}; its last good form is kept" if kept else str(exc)
         problem = Problem(_FOLDERS[folder], where if where.isprintable() else values.shown(where), why)
-        return before._replace(entry=entry, problem=problem) if before else _Seen(entry, problem=problem)
+        if before is None or not kept:
+            return _Seen(entry, problem=problem)
+        return before._replace(entry=entry, problem=problem, good=before.good or (key, before.entry))
 
 
 def _stray(folder: str, listing: Listing) -> Problem:

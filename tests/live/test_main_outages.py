@@ -144,6 +144,35 @@ def test_it_is_not_there_at_the_start(keys: Keys) -> None:
         assert len(refused) == 1
 
 
+def test_a_value_that_is_bad_while_we_crash(keys: Keys) -> None:
+    """Its last good form is served on by the next run, with etcd and without; it goes with its key."""
+    with serving(keys) as proxy:
+        put_site(keys, proxy)
+        keys.put("routes/web", "bad")
+        until_kept(keys, proxy)  # a problem is told of after the listing was saved
+        for etcd_is_away in (False, True):
+            proxy.kill()
+            if etcd_is_away:
+                keys.etcd.kill()
+            proxy.start()
+            proxy.until_state("applied")
+            until_kept(keys, proxy)
+            proxy.kill_nginx()
+            proxy.start_nginx(proxy.status().nginx.start)
+            assert set(proxy.answers("a.test")) == {"one"}
+        keys.etcd.start()
+        keys.delete("routes/web")
+        proxy.until_serves("a.test", "404")
+        proxy.until_status(lambda status: not status.problems, "the problem is gone too")
+
+
+def until_kept(keys: Keys, proxy: Running) -> None:
+    """Wait until the route of `put_site` is named as bad, and kept."""
+    (problem,) = proxy.until_status(lambda status: status.problems, "the value is bad").problems
+    assert (problem.what, problem.where) == ("route", keys.where("routes/web"))
+    assert problem.why.endswith("its last good form is kept")
+
+
 def test_a_wrong_password(tmp_path: Path) -> None:
     """It is named with its mend; the right one is taken without a restart."""
     password = tmp_path / "password"

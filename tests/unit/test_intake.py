@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.config import SourcePolicy
 from proxyconf.intake import Intake
-from proxyconf.model import Change, Listing
+from proxyconf.model import Change, Entry, Listing
 from tests.unit.fakes import addresses, listing
 
 if TYPE_CHECKING:
@@ -65,6 +66,52 @@ def test_a_saved_listing_counts_until_the_source_speaks() -> None:
     made.take(Change(SIX, fresh=True))
     assert made.silent() == ("docker",)
     assert made.listings() == (SIX,)
+
+
+def bad(count: int) -> Listing:
+    """Return a listing of that many endpoints, whose route's value is bad."""
+    made = listing(*addresses(count), revision=10)
+    return replace(made, keys={**made.keys, "routes/web": Entry(b"bad")})
+
+
+def test_a_last_good_value_counts_after_a_restart_too() -> None:
+    """Until the value is good again, or the key is deleted."""
+    before = seen(TEN, bad(10))
+    (saved,) = before.listings()
+    assert saved == replace(bad(10), last_good={"routes/web": TEN.keys["routes/web"]})
+    made = intake()
+    made.restore(saved)
+    assert made.claims() == before.claims()
+    assert made.claims()[0].problems[0].why.endswith("its last good form is kept")
+    assert made.listings()[0] is saved, "nothing is to be saved again"
+    made.take(Change(bad(10), fresh=True))
+    assert (made.claims(), made.listings()) == (before.claims(), (saved,))
+    made.take(Change(replace(TEN, keys={})))
+    assert (made.claims()[0].routes, made.listings()[0].last_good) == ((), {})
+
+
+def test_where_all_is_good_the_listing_itself_is_saved() -> None:
+    made = seen(bad(10), TEN)
+    assert made.listings()[0] is TEN
+
+
+def test_a_listing_that_is_held_takes_no_last_good_value_away() -> None:
+    """A store that comes back empty, and then with all it had."""
+    made = seen(TEN, bad(10))
+    before = made.claims()
+    made.take(Change(listing(revision=10), fresh=True))
+    assert (made.held(), made.claims()) == (("etcd",), before)
+    made.take(Change(bad(10)))
+    assert (made.held(), made.claims()) == ((), before)
+
+
+def test_a_listing_that_is_confirmed_has_the_last_good_values() -> None:
+    """Also of a key that the one before it did not have."""
+    made = seen(replace(TEN, keys={key: entry for key, entry in TEN.keys.items() if key != "routes/web"}))
+    made.take(Change(FOUR, fresh=True))
+    made.confirm()
+    made.take(Change(bad(4)))
+    assert made.claims()[0].last_good == {"routes/web": FOUR.keys["routes/web"]}
 
 
 def test_a_saved_listing_of_a_source_that_is_gone_is_passed_over() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -229,6 +230,36 @@ def test_a_key_that_turns_bad_keeps_its_last_good_form() -> None:
             True
         ] * 2
     assert reader.read(listing(good)).problems == ()
+
+
+def test_a_last_good_form_outlives_the_reader() -> None:
+    """What one reader names as last good is enough for the next one, and for the one after that."""
+    reader = Reader()
+    good = {"services/web/1": b"10.0.0.1:80", "routes/web": b'{"host": "a.test"}'}
+    reader.read(listing(good))
+    bad = listing(dict.fromkeys(good, b"x"))
+    before = reader.read(bad)
+    assert before.last_good == listing(good).keys
+    again = Reader()
+    assert again.read(replace(bad, last_good=before.last_good)) == before
+    worse = again.read(listing(dict.fromkeys(good, b"y")))
+    assert (worse.members, worse.routes, worse.last_good) == (before.members, before.routes, before.last_good)
+    assert again.read(listing(good)).last_good == {}
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(b"10.0.0.2:80", id="the value is good by now"),
+        pytest.param(b"y", id="the noted one is bad too"),
+    ],
+)
+def test_a_noted_last_good_value_that_does_not_count(now: bytes) -> None:
+    """Also not where an earlier version took it for good."""
+    noted = {"services/web/1": Entry(b"x"), "services/web/2": Entry(b"10.0.0.3:80")}
+    assert Reader().read(replace(listing({"services/web/1": now}), last_good=noted)) == read(
+        {"services/web/1": now}
+    )
 
 
 def test_a_key_that_is_gone_is_forgotten() -> None:

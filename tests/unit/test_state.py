@@ -7,8 +7,10 @@ import os
 import re
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from proxyconf.errors import StateError
@@ -29,6 +31,7 @@ ETCD = Listing(
     problems=(Problem("file", "x", "bad"),),
     place="etcd /p/{key}",
     urgent=True,
+    last_good={"services/web/1": Entry(b"10.0.0.1:80", 2, "there")},
 )
 DOCKER = Listing(
     "docker",
@@ -161,6 +164,14 @@ def test_listings_come_back_as_they_were(state: State) -> None:
 def test_without_a_folder_nothing_is_known(tmp_path: Path) -> None:
     state = State(tmp_path / "none")
     assert (state.load_listings(), state.load_applied()) == ((), None)
+
+
+def test_a_listing_of_a_version_that_noted_no_last_good_values(state: State) -> None:
+    """An update of ours forgets nothing."""
+    earlier = msgspec.to_builtins(ETCD, builtin_types=(bytes,))
+    del earlier["last_good"]
+    (state.path / "listings" / "etcd.msgpack").write_bytes(msgspec.msgpack.encode(earlier))
+    assert state.load_listings() == (replace(ETCD, last_good={}),)
 
 
 @pytest.mark.parametrize(
