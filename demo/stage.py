@@ -107,6 +107,7 @@ async def set_up() -> AsyncIterator[Stage]:
 def _folder() -> Path:
     """Make a new folder."""
     folder = Path(tempfile.mkdtemp(prefix="proxyconf-demo-"))
+    folder.chmod(0o755)  # nginx's workers must get to their temporary files
     folder.chmod(0o755)  # root's nginx has workers of another user
     return folder
 

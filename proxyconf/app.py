@@ -54,8 +54,15 @@ class _House:
 
     queue: ChangeQueue
     intake: Intake
+    apply: Apply
     board: Board
     reconciler: Reconciler
+
+    def look_again(self) -> None:
+        """Check and reload even if nothing has changed: a certificate of the operator's may have."""
+        log.info("proxyconf.looking_again")
+        self.apply.look_again()
+        self.queue.poke()
 
     def confirm(self) -> tuple[str, ...]:
         """Believe the listings that are held."""
@@ -85,7 +92,7 @@ def open_sources(settings: Settings) -> tuple[Source, ...]:
 
 
 async def run(settings: Settings) -> None:
-    """Keep nginx in step until SIGTERM or SIGINT.
+    """Keep nginx in step until SIGTERM or SIGINT; SIGHUP has everything checked and reloaded.
 
     Raises:
         UsageError: The configuration of a source is wrong.
@@ -94,8 +101,8 @@ async def run(settings: Settings) -> None:
         ExceptionGroup: A bug.
     """
 
-    async def until_signal(_: _House) -> NoReturn:
-        await stop_on_signal()
+    async def until_signal(house: _House) -> NoReturn:
+        await stop_on_signal(hang_up=house.look_again)
 
     await _work(settings, until_signal)
 
@@ -168,7 +175,7 @@ async def _build(settings: Settings, state: State, sources: Sequence[Source]) ->
     log.info(
         "proxyconf.started", sources=[source.name for source in sources], nginx=known.version, root=known.root
     )
-    return _House(queue, intake, board, reconciler)
+    return _House(queue, intake, apply, board, reconciler)
 
 
 async def look(settings: Settings, *, timeout_s: float) -> Snapshot:

@@ -108,8 +108,8 @@ class Apply:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Return what nginx refused and is set aside, and hosts that another server block has."""
-        return (*self._verdicts.problems, *self._conflicts)
+        """Return what nginx refused and is set aside, hosts that are not ours alone, closed folders."""
+        return (*self._verdicts.problems, *self._conflicts, *self._folder.obstacles())
 
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.
@@ -122,6 +122,11 @@ class Apply:
         if applied and live and applied.nonce.encode() in live:
             self.installed = self._good = Generation(applied.digest, applied.nonce, live)
             self._kept.append(parts_of(live))
+
+    def look_again(self) -> None:
+        """Try everything again at the next call of `apply`, and have nginx read it all anew."""
+        self._verdicts.forget()
+        self.installed = self.proved = None
 
     async def serves(self) -> bool:
         """Tell whether nginx still serves all it should, as far as a cheap look tells."""

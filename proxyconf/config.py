@@ -76,6 +76,7 @@ class Nginx(Table, frozen=True, kw_only=True):
         keepalive: Idle connections kept to each service, per worker. 0: none.
         worker_processes: Mode own.
         worker_connections: Mode own, per worker.
+        error_log_level: Mode own: the least level in ``<state>/nginx/error.log``.
         worker_shutdown_timeout: Mode own: how long an old worker may finish what it has (websockets).
         access_log: Mode own: a file, or "" for none.
     """
@@ -92,6 +93,7 @@ class Nginx(Table, frozen=True, kw_only=True):
     keepalive: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
     worker_processes: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=1024)] = "auto"
     worker_connections: Count = 4096
+    error_log_level: Literal["info", "notice", "warn", "error", "crit"] = "error"
     worker_shutdown_timeout: Seconds = Seconds(600)
     access_log: str = ""
 

@@ -1,8 +1,9 @@
 """Merge the claims of all sources into one snapshot, and judge losses. Pure: no clock, no I/O.
 
 Who wins: a key that two sources hold belongs to the source that comes first in the configuration; a host and
-path claimed twice to its current owner, else to the first source, else to the older claim, else to the lesser
-key. The loser is a problem. A route that the host rule made yields to every other.
+path claimed twice to the claim whose service can serve, else to its current owner, else to the first source,
+else to the older claim, else to the lesser key. (So a container that has ended does not keep a host from its
+successor.) The loser is a problem. A route that the host rule made yields to every other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from proxyconf.model import Problem, Route, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Member
 
@@ -53,7 +55,8 @@ def merge(
     if host_rule:
         routes += _implied(grouped, routes, host_rule, problems)
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
-    settled = _settle(routes, owners or {}, problems)
+    live = {name for name, found in services.items() if not all(one.draining for one in found)}
+    settled = _settle(routes, owners or {}, live, problems)
     return Snapshot(settled, services, tuple(sorted(set(problems), key=str)))
 
 
@@ -146,7 +149,7 @@ def _rank(member: Member) -> tuple[str, bool, int, str]:
 
 
 def _settle(
-    routes: Iterable[_Claimed], owners: Mapping[str, Owner], problems: list[Problem]
+    routes: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str], problems: list[Problem]
 ) -> tuple[Route, ...]:
     """Return each claim's winner, by host and path."""
     contenders: dict[tuple[str, str], list[_Claimed]] = {}
@@ -155,7 +158,7 @@ def _settle(
     settled = []
     for place in sorted(contenders):
         rivals = contenders[place]
-        winner = rivals[0].route if len(rivals) == 1 else _winner(rivals, owners)
+        winner = rivals[0].route if len(rivals) == 1 else _winner(rivals, owners, live)
         settled.append(winner)
         problems += [
             Problem(
@@ -170,11 +173,11 @@ def _settle(
     return tuple(settled)
 
 
-def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner]) -> Route:
-    def rank(claimed: _Claimed) -> tuple[bool, bool, int, int, str]:
+def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:
+    def rank(claimed: _Claimed) -> tuple[bool, bool, bool, int, int, str]:
         route = claimed.route
         owned = owners.get(route.claim) == (route.source, route.key)
-        return claimed.implied, not owned, claimed.position, route.born, route.key
+        return claimed.implied, route.service not in live, not owned, claimed.position, route.born, route.key
 
     return min(rivals, key=rank).route
 

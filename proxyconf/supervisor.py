@@ -106,20 +106,24 @@ async def uninterrupted(coro: Coroutine[object, object, T]) -> T:
     return task.result()
 
 
-async def stop_on_signal() -> NoReturn:
+async def stop_on_signal(*, hang_up: Callable[[], None]) -> NoReturn:
     """End the surrounding task group at SIGTERM or SIGINT; a second one changes nothing.
+
+    Args:
+        hang_up: Is called at SIGHUP, which would end the process otherwise.
 
     Raises:
         Shutdown: Always.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+    actions = {signal.SIGTERM: asked.set, signal.SIGINT: asked.set, signal.SIGHUP: hang_up}
+    for number, action in actions.items():
+        loop.add_signal_handler(number, action)
     try:
         await asked.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in actions:
             loop.remove_signal_handler(number)
     log.info("proxyconf.stopping")
     raise Shutdown

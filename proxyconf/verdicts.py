@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 # what made nginx refuse a part may lie outside of it (an operator's file), so it is tried again
 _FORGET_S = 300.0
+_TOLD_KEPT = 1_000
 
 
 class Verdicts:
@@ -40,6 +41,7 @@ class Verdicts:
         self._renderer = renderer
         self._clock = clock
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
+        self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
         self._latest: Site | None = None
 
@@ -64,6 +66,10 @@ class Verdicts:
         self.problems = (*site.problems, *refused)
         self._latest = site
         return site
+
+    def forget(self) -> None:
+        """Try everything again."""
+        self._refused = {}
 
     def proved(self) -> None:
         """Take the parts of the latest candidate for good ones."""
@@ -99,7 +105,9 @@ class Verdicts:
         reason = first_complaint(refusal.output)
         for part in found:
             self._refused[part.file] = (reason, self._clock() + _FORGET_S)
-            log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
+            if self._told.get(part.file) != reason:  # once, though it is tried again and again
+                log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
+            self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
     def _stand_in(self, part: Part) -> Part | None:
         good = self._good.get((part.kind, part.name))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"parts/([sh]-[0-9a-f]{16}\.conf):\d+")
 _CONFLICT = re.compile(r'\[warn\].*? conflicting server name "([^"]+)" on (\S+), ignored')
+_ELSEWHERE = re.compile(r"\[emerg\] .* in \S+:\d+$", re.MULTILINE)
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
@@ -28,6 +29,8 @@ def accused(output: str, parts: Sequence[Part], changed: Sequence[Part]) -> tupl
     files = set(_PLACE.findall(output))
     if files:
         return tuple(part for part in parts if part.file in files)
+    if _ELSEWHERE.search(output):
+        return ()  # a quoted name in a message about somebody's file is not the name of a part
     names = set(_QUOTED.findall(output))
     found = tuple(part for part in changed if part.name in names)
     return found if len(found) == 1 else ()

@@ -8,12 +8,16 @@ start from.
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import StateError
 from proxyconf.files import make_folder
+from proxyconf.model import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from proxyconf.nginx.site import Part
 
 _PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf)")
+_Stamp = tuple[str, int, int]
+"""A file's name or inode, its time of change in ns, and its size."""
 _SYNC_IN_TURN_MAX = 4
 _SYNCS_AT_ONCE = 8
 
@@ -35,14 +41,17 @@ class Folder:
         staged: Where the next one waits to be checked, in the same folder, so that relative names agree.
     """
 
-    def __init__(self, path: Path, root_name: str) -> None:
+    def __init__(self, path: Path, root_name: str, *, worker: str = "") -> None:
+        """Take the folder *path*; *worker* is whom nginx's workers run as, where that is not us."""
         self.path = path
+        self._worker = worker
         self.root = path / root_name
         self.staged = path / f"{root_name}.next"
         self._parts = path / "parts"
         self._present: set[str] = set()
         self._unsynced: list[Path] = []
-        self._seal: tuple[int, int, int] | None = None
+        self._checked: tuple[_Stamp, ...] = ()  # the operators' files, as nginx's check will find them
+        self._seal: tuple[_Stamp | None, tuple[_Stamp, ...]] | None = None
 
     def prepare(self) -> None:
         """Make what is missing, and delete parts that the root file does not name.
@@ -71,19 +80,46 @@ class Folder:
             return b""
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
-        self._seal = self._signature()
+        self._seal = self._signature(), self._operators()
         return content
 
-    def untouched(self) -> bool:
-        """Tell whether the root file is still the one that we read or installed last."""
-        return self._seal is not None and self._signature() == self._seal
+    def obstacles(self) -> tuple[Problem, ...]:
+        """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""
+        user = _user(self._worker)
+        closed = [
+            folder for folder in (self.path, *self.path.parents) if user and not _may_enter(user, folder)
+        ]
+        return tuple(
+            Problem(
+                "folder",
+                str(folder),
+                f"{self._worker}, whom nginx's workers run as, may not enter it, so that large uploads and"
+                f" answers fail (chmod o+x {folder}, or set another [state] dir)",
+            )
+            for folder in closed
+        )
 
-    def _signature(self) -> tuple[int, int, int] | None:
+    def untouched(self) -> bool:
+        """Tell whether root file and operators' files are still those that were read or checked last."""
+        return self._seal is not None and (self._signature(), self._operators()) == self._seal
+
+    def _signature(self) -> _Stamp | None:
         try:
             status = self.root.stat()
         except OSError:
             return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+        return str(status.st_ino), status.st_mtime_ns, status.st_size
+
+    def _operators(self) -> tuple[_Stamp, ...]:
+        """Return what tells whether somebody has changed a file in main.d or http.d."""
+        found: list[_Stamp] = []
+        for name in ("main.d", "http.d"):
+            with suppress(OSError), os.scandir(self.path / name) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".conf"):
+                        status = entry.stat()
+                        found.append((entry.path, status.st_mtime_ns, status.st_size))
+        return tuple(sorted(found))
 
     def stage(self, parts: Iterable[Part], root: bytes) -> None:
         """Write the parts that are missing, and the root file beside the live one.
@@ -91,6 +127,7 @@ class Folder:
         Raises:
             StateError: Full, or not ours to write.
         """
+        self._checked = self._operators()
         try:
             for part in parts:
                 if part.file not in self._present:
@@ -114,6 +151,7 @@ class Folder:
             raise _unusable(exc, self.path) from exc
         lost = self._present - there
         self._present &= there
+        self._unsynced = [path for path in self._unsynced if path.name in there]
         return bool(lost)
 
     def sync(self) -> None:
@@ -140,7 +178,7 @@ class Folder:
             self.staged.replace(self.root)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
-        self._seal = self._signature()
+        self._seal = self._signature(), self._checked
 
     def sync_folder(self) -> None:
         """Bring the rename to the disk.
@@ -180,6 +218,25 @@ class Folder:
 def parts_of(root: bytes) -> frozenset[str]:
     """Return the names of the parts that a root file includes."""
     return frozenset(name.decode() for name in _PART.findall(root))
+
+
+def _user(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name) if name else None
+    except KeyError:
+        return None  # nginx itself will say that there is none
+
+
+def _may_enter(user: pwd.struct_passwd, folder: Path) -> bool:
+    try:
+        status = folder.stat()
+    except OSError:
+        return True  # not there yet
+    if status.st_uid == user.pw_uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == user.pw_gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return user.pw_uid == 0 or bool(status.st_mode & stat.S_IXOTH)
 
 
 def _sync_all(paths: list[Path]) -> None:

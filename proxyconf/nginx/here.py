@@ -96,7 +96,8 @@ async def open_nginx(
 
 
 def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], start: str) -> Here:
-    folder = Folder(dialect.folder, dialect.root_file.name)
+    worker = dialect.settings.user if dialect.own and dialect.root else ""
+    folder = Folder(dialect.folder, dialect.root_file.name, worker=worker)
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
     return Here(dialect.build, control, folder, prober, renderer, start)
 

@@ -50,8 +50,12 @@ class Prober:
 
 
 def _reach(host: str) -> str:
-    """Return where to connect for a listener's address: a wildcard is reached through the loopback."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
+    """Return where to connect for a listener's address.
+
+    A wildcard is reached through the loopback, but not by 127.0.0.1: beside a ``listen 127.0.0.1:80`` of
+    somebody else, a ``listen 80`` does not get what is sent there.
+    """
+    return {"": "127.0.0.2", "0.0.0.0": "127.0.0.2", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
 
 
 def _nonce(answer: bytes) -> str | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.dialect import Dialect
 
+_OTHER_FILES = 512  # listeners, logs, temporary files
 _EMPTY = quoting.quote("")
 _OWN = (
     comment("Written by proxyconf, again and again: what you change here is lost."),
@@ -86,7 +87,11 @@ def _main(dialect: Dialect) -> Iterator[Lines]:
     else:
         yield directive("worker_processes", quoting.number(settings.worker_processes, at_most=1024))
     yield directive("pid", quoting.file(folder / "nginx.pid"))
-    yield directive("error_log", quoting.file(folder / "error.log"), word("warn"))
+    level = quoting.identifier(settings.error_log_level)
+    yield directive("error_log", quoting.file(folder / "error.log"), level)
+    if dialect.root:  # the usual limit of 1,024 files would be 500 proxied connections
+        files = 2 * settings.worker_connections + _OTHER_FILES
+        yield directive("worker_rlimit_nofile", quoting.number(files, at_most=3_000_000))
     # refused inside http
     yield directive("worker_shutdown_timeout", quoting.duration(settings.worker_shutdown_timeout))
     yield directive("include", quoting.files(folder / "main.d"))

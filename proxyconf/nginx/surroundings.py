@@ -7,7 +7,6 @@ themselves, with that include pointed at the candidate.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -112,7 +111,7 @@ def _follow(
     way: tuple[tuple[Path, Statement], ...],
 ) -> None:
     pattern = str(reading.folder / statement.words[1])
-    if fnmatch.fnmatchcase(str(reading.ours), pattern):
+    if reading.ours.match(pattern):
         reading.chain = way
         return
     folder = str(Path(pattern).parent)

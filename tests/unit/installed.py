@@ -11,6 +11,7 @@ from tests.golden.cases import HERE
 if TYPE_CHECKING:
     from pathlib import Path
 
+AS_ROOT = ("nginx.user=root",)  # only root may enter a test's folder
 ONE_BACKEND = """
 [services.web]
 endpoints = ["127.0.0.1:8081"]
@@ -48,7 +49,7 @@ class Installed:
 
     def arguments(self, *more: str) -> list[str]:
         """Return the command line's flags."""
-        settings = [f"nginx.binary={self.path}/nginx", "nginx.listen.http=127.0.0.1:1", *more]
+        settings = [f"nginx.binary={self.path}/nginx", "nginx.listen.http=127.0.0.1:1", *AS_ROOT, *more]
         flags = [word for setting in settings for word in ("-s", setting)]
         return ["--file", str(self.sites), "--state", str(self.state), *flags]
 
@@ -57,6 +58,7 @@ class Installed:
         flags = {
             "file": {"path": str(self.sites)},
             "state": {"dir": str(self.state)},
-            "nginx": {"binary": f"{self.path}/nginx", "listen": {"http": ["127.0.0.1:1"]}, **nginx},
+            "nginx": {"binary": f"{self.path}/nginx", "listen": {"http": ["127.0.0.1:1"]}, "user": "root"}
+            | nginx,
         }
         return config.load(None, kinds=kinds(), flags=flags)

@@ -292,3 +292,18 @@ async def test_a_disk_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert await bench.apply.serves()
     (tmp_path / "nginx.conf.next").rmdir()
     assert await bench.serve(site("a", "b"))
+
+
+async def test_to_look_again_is_to_check_and_reload_all(tmp_path: Path) -> None:
+    """And to try what was refused: what was wrong may be mended."""
+    bench = Bench(tmp_path)
+    await bench.apply.resume(None)
+    bench.nginx.refuse = lambda text: "mystery" if "b.test" in text else ""
+    await bench.serve(site("a", "b"))
+    assert bench.nginx.hosts() == ["a.test"]
+    bench.nginx.refuse = lambda _: ""
+    assert not await bench.serve(site("a", "b"))
+    signals = bench.nginx.signals
+    bench.apply.look_again()
+    assert await bench.serve(site("a", "b"))
+    assert (bench.nginx.hosts(), bench.nginx.signals) == (["a.test", "b.test"], signals + 1)

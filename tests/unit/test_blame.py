@@ -41,6 +41,9 @@ PLACE = "nginx: [emerg] unknown directive in /state/nginx/parts/{}:3"
         pytest.param('[emerg] zero size in "9.test"', (), id="the name of an old part"),
         pytest.param('[emerg] "1.test" against "2.test"', (), id="two names"),
         pytest.param("[emerg] 1.test will not do", (), id="a name that is not quoted"),
+        pytest.param(
+            'nginx: [emerg] unknown directive "1.test" in /etc/nginx/http.d/a.conf:1', (), id="elsewhere"
+        ),
         pytest.param("", (), id="nothing"),
     ],
 )

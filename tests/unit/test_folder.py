@@ -259,3 +259,46 @@ def test_a_folder_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "nginx").write_text("")
     with pytest.raises(StateError, match=r"(?i)exists|not a directory"):
         Folder(tmp_path / "nginx", "nginx.conf").prepare()
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        pytest.param(lambda path: (path / "http.d" / "b.conf").write_text("aio on;"), id="added"),
+        pytest.param(lambda path: (path / "http.d" / "a.conf").write_text("aio on;  "), id="edited"),
+        pytest.param(lambda path: (path / "http.d" / "a.conf").unlink(), id="deleted"),
+    ],
+)
+def test_a_change_of_the_operators_files_is_noticed(folder: Folder, meddle: Callable[[Path], object]) -> None:
+    """Also one that is made while nginx checks what was staged."""
+    (folder.path / "http.d" / "a.conf").write_text("aio on;")
+    (folder.path / "http.d" / "notes.txt").write_text("not for nginx")
+    install(folder, ONE)
+    assert folder.untouched()
+    (folder.path / "http.d" / "notes.txt").write_text("still not")
+    assert folder.untouched()
+    folder.stage((ONE,), root(ONE))
+    meddle(folder.path)
+    folder.install()
+    assert not folder.untouched()
+
+
+def test_folders_that_workers_can_not_enter_are_problems(tmp_path: Path) -> None:
+    """The check, which root makes, does not notice, and large uploads fail."""
+    closed = tmp_path / "closed"
+    (closed / "state").mkdir(parents=True)
+    folder = Folder(closed / "state" / "nginx", "nginx.conf", worker="nobody")
+    folder.prepare()
+    closed.chmod(0o700)
+    assert str(closed) in {problem.where for problem in folder.obstacles()}
+    (said,) = [problem.why for problem in folder.obstacles() if problem.where == str(closed)]
+    assert f"(chmod o+x {closed}, or set another [state] dir)" in said
+    closed.chmod(0o711)
+    assert str(closed) not in {problem.where for problem in folder.obstacles()}
+
+
+@pytest.mark.parametrize("worker", ["", "root", "no-such-user"])
+def test_who_may_enter_has_no_problem(tmp_path: Path, worker: str) -> None:
+    """Nor has one that does not exist, of whom nginx itself will tell."""
+    tmp_path.chmod(0o700)
+    assert Folder(tmp_path, "nginx.conf", worker=worker).obstacles() == ()

@@ -130,8 +130,11 @@ async def test_a_reset_is_no_answer() -> None:
 
 @pytest.mark.parametrize("listen", [":{}", "0.0.0.0:{}"])
 async def test_every_address_is_reached_through_the_loopback(listen: str) -> None:
-    async with Server(HEAD + b"1").running("127.0.0.1") as server:
+    """But not by 127.0.0.1, which somebody else may listen on besides."""
+    async with Server(HEAD + b"1").running("0.0.0.0") as server:
         assert await prober(listen.format(server.port)).ask() == "1"
+    async with Server(HEAD + b"2").running("127.0.0.1") as server:
+        assert await prober(listen.format(server.port)).ask() is None
 
 
 @pytest.mark.parametrize("listen", ["[::]:{}", "[::1]:{}"])

@@ -350,3 +350,14 @@ def test_differences() -> None:
         "+ web 10.0.0.3:80",
     )
     assert differences(after, after) == ()
+
+
+def test_a_service_that_can_serve_takes_the_host_from_one_that_can_not() -> None:
+    """A container that has ended, or is about to, must not keep a host from its successor."""
+    blue, green = route(service="blue"), route(service="green")
+    owners = {"a.test/": (blue.source, blue.key)}
+    stopping = member(Endpoint("10.0.0.1:80", draining=True), service="blue")
+    serving = member(Endpoint("10.0.0.2:80"), service="green")
+    assert winner(claims(blue, green), owners=owners) == "etcd blue", "neither can: the owner stays"
+    assert winner(claims(blue, green, stopping), owners=owners) == "etcd blue"
+    assert winner(claims(blue, green, stopping, serving), owners=owners) == "etcd green"

@@ -249,11 +249,15 @@ async def grouped(end: Coroutine[object, object, None], busy: asyncio.Future[Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_task_group(number: signal.Signals) -> None:
+    """A hang-up before it does not: that one only asks for something."""
     busy = asyncio.ensure_future(asyncio.sleep(EVER))
-    asyncio.get_running_loop().call_later(1, os.kill, os.getpid(), number)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, os.kill, os.getpid(), signal.SIGHUP)
+    loop.call_later(2, os.kill, os.getpid(), number)
+    hung_up: list[float] = []
     with pytest.raises(ExceptionGroup) as caught:
-        await grouped(stop_on_signal(), busy)
+        await grouped(stop_on_signal(hang_up=lambda: hung_up.append(now())), busy)
     assert caught.group_contains(Shutdown)
     assert busy.cancelled()
-    assert now() == 1
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert (hung_up, now()) == ([1], 2)
+    assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
