@@ -178,7 +178,8 @@ class Apply:
             self.installed = self.proved = None
         if self.proved is None or self.proved.digest != digest:
             return False
-        if await self._control.master() != self._master:
+        master = await self._control.master()
+        if master is None or master != self._master:
             self.proved = None
         return self.proved is not None
 
@@ -233,17 +234,26 @@ class Apply:
         installed = self.installed
         if installed is None:
             raise ReloadError(f"reload nginx: somebody else has just changed {self._folder.root}")
-        if await self._control.master() is None:
-            raise NotRunningError("checked, and no nginx runs on it yet")
+        master = await self._control.master()
+        if master is None:
+            raise await self._not_running()
         if not (ask_first and await self._prober.ask() == installed.nonce):
             await self._reload(installed, steps)
-        self._master = await self._control.master()
+        self._master = master  # if it has ended since, the next look will tell
         self.proved, self.proved_at = installed, asyncio.get_running_loop().time()
         self._good = installed
         self._verdicts.proved()
         with steps.timed("tidy"):
             self.lingering = await self._control.lingering()
             await asyncio.to_thread(self._tidy)
+
+    async def _not_running(self) -> NotRunningError:
+        if await self._prober.ask() is None:
+            return NotRunningError("checked, and no nginx runs on it")
+        return NotRunningError(
+            "checked, and nginx's master is gone, but workers of it still serve an earlier configuration"
+            " and hold its addresses (end them, then start nginx: pkill -f 'nginx: worker process')"
+        )
 
     async def _reload(self, installed: Generation, steps: Steps) -> None:
         patience_s = max(_PATIENCE_S, _PATIENCE_COSTS * self.cost_s)

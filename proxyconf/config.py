@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import tomli
 
-from proxyconf.errors import UsageError
+from proxyconf.errors import BadValueError, UsageError
 from proxyconf.units import ListenAddress, Network, Seconds, Size
-from proxyconf.values import spelling
+from proxyconf.values import host, spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,6 +132,16 @@ class Routing(Table, frozen=True, kw_only=True):
 
     host_rule: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a rule that makes no host, or the same one for all, by a ValueError."""
+        rule, example = self.host_rule, 'write "{service}.example.com"'
+        if rule and "{service}" not in rule:
+            raise ValueError(f"host_rule: {rule!r} would give all services one host ({example})")
+        try:
+            host(rule.replace("{service}", "a") or "a")
+        except BadValueError as exc:
+            raise ValueError(f"host_rule: {exc} ({example})") from exc
+
 
 class State(Table, frozen=True, kw_only=True):
     """What outlives the process.
@@ -229,7 +239,9 @@ def load(
     values = _read(path) if path else {}
     known = (*msgspec.structs.asdict(Tables()), *kinds)
     overlay, warnings = _from_environment(environment or {}, known)
-    for more in (overlay, flags or {}):
+    for origin, more in ((f"environment {ENV_PREFIX}*", overlay), ("command line", flags or {})):
+        _refuse_unknown(more, known, origin, "table")
+        convert(_without(more, kinds), Tables, origin)  # so that a mistake is found where it was made
         lay_over(values, more)
     _refuse_unknown(values, known, place, "table")
     sources = tuple(
@@ -238,8 +250,11 @@ def load(
         if kind in kinds
         for table in _source_tables(kind, found, place)
     )
-    rest = {key: value for key, value in values.items() if key not in kinds}
-    return Settings(convert(rest, Tables, place), sources, warnings)
+    return Settings(convert(_without(values, kinds), Tables, place), sources, warnings)
+
+
+def _without(values: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in kinds}
 
 
 def convert(values: Mapping[str, Any], into: type[T], place: str) -> T:
@@ -253,8 +268,20 @@ def convert(values: Mapping[str, Any], into: type[T], place: str) -> T:
         return msgspec.convert(ready, into, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as exc:
         reason, _, at = str(exc).partition(" - at ")
-        key = at.strip("`").removeprefix("$.") or "value"
-        raise UsageError(f"{place}: {key}: {reason[:1].lower()}{reason[1:]}") from exc
+        key = at.strip("`").removeprefix("$").removeprefix(".")
+        if missing := re.fullmatch(r"Object missing required field `(.+)`", reason):
+            key, reason = f"{key}.{missing[1]}".lstrip("."), "is missing"
+        elif "enum value" in reason and (choices := _choices(into, key)):
+            reason += f" (one of: {', '.join(map(str, choices))})"
+        raise UsageError(f"{place}: {key or 'value'}: {reason[:1].lower()}{reason[1:]}") from exc
+
+
+def _choices(into: Any, key: str) -> tuple[object, ...]:  # noqa: ANN401 - any annotation
+    """Return what the key may be, where that is a matter of choice."""
+    for part in key.split("."):
+        fields = msgspec.structs.fields(into) if isinstance(into, type) and issubclass(into, Table) else ()
+        into = next((field.type for field in fields if field.encode_name == part), None)
+    return get_args(into) if get_origin(into) is Literal else ()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.app import look, open_sources, state_path
-from proxyconf.errors import CommandError, StateError
+from proxyconf.errors import CommandError, RefusedError, StateError
 from proxyconf.intake import Intake
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.here import ask_build, open_nginx
@@ -90,8 +90,14 @@ async def check(settings: Settings) -> Sequence[str]:
         for name in ("main.d", "http.d"):
             if (real / name).is_dir():
                 (folder / name).symlink_to(real / name)
-        await nginx.control.check(nginx.folder.root)
-    lines.append(f"site: nginx takes it ({len(snapshot.routes)} routes, as saved by the last run)")
+        try:
+            await nginx.control.check(nginx.folder.root)
+        except RefusedError as exc:  # what it names must still be there when it is read
+            raise RefusedError(str(exc).replace(str(folder), str(real)), exc.output) from exc
+    saved = (
+        f"{len(snapshot.routes)} routes, as saved by the last run" if snapshot.routes else "without routes"
+    )
+    lines.append(f"site: nginx takes it ({saved})")
     return lines
 
 

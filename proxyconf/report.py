@@ -52,7 +52,8 @@ def _lines(status: Status, now: float) -> Iterator[str]:
     yield from ("", click.style("sources", bold=True))
     for source in status.sources:
         yield f"  {_source_line(source, now)}"
-    yield from ("", click.style(f"routes ({len(status.routes)})", bold=True))
+    wish = "" if status.state == "applied" else ", as they should be"
+    yield from ("", click.style(f"routes ({len(status.routes)}{wish})", bold=True))
     for route in status.routes:
         yield f"  {_route_line(route)}"
     if status.problems:

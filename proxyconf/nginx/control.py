@@ -99,7 +99,10 @@ class Local:
         if done.code < 0:
             raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
         if done.code:
-            raise RefusedError(f"check {main}: {first_complaint(done.output)}", done.output)
+            complaint = first_complaint(done.output)
+            if "bind()" in complaint and "13: Permission denied" in complaint:
+                complaint += " (only root may open ports below 1024: run as root, or set [nginx.listen] http)"
+            raise RefusedError(f"check {main}: {complaint}", done.output)
         return done.output
 
     async def master(self) -> int | None:

@@ -128,6 +128,8 @@ def _port(container: Container, wish: Wish) -> int:
         return container.ports[0]
     exposed = ", ".join(map(str, container.ports))
     reason = f"it exposes the ports {exposed}" if exposed else "it exposes no port"
+    if "host" in container.networks:
+        reason = "it is on the host's network, where no port of it is known"
     raise BadValueError(f"{reason} (name the one to use with the label {wish.label('port')})")
 
 

@@ -37,6 +37,7 @@ class FakeNginx:
 
     Attributes:
         pid: Of the master; None while none runs.
+        orphaned: Its workers run on without a master.
         loaded: The root file that it runs on.
         hup: What a reload does: load; complain as the master does, then keep what it has; or nothing.
         refuse: Returns what ``nginx -t`` has against a part's text; ``PLACE`` in it is file and line.
@@ -49,6 +50,7 @@ class FakeNginx:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.pid: int | None = 7
+        self.orphaned = False
         self.loaded = b""
         self.hup: Literal["load", "refuse", "ignore"] = "load"
         self.refuse: Callable[[str], str] = lambda _: ""
@@ -119,7 +121,8 @@ class FakeNginx:
 
     async def ask(self) -> str | None:
         self.asked += 1
-        found = _NONCE.search(self.loaded) if self.pid is not None else None
+        runs = self.pid is not None or self.orphaned
+        found = _NONCE.search(self.loaded) if runs else None
         return found[1].decode() if found else None
 
 

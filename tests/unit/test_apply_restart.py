@@ -205,3 +205,23 @@ async def test_half_a_part_of_a_killed_run_is_not_taken_for_a_whole_one(tmp_path
     assert await bench.serve(site("a"))
     assert parts_on_disk(tmp_path) == names
     assert_startable(tmp_path)
+
+
+async def test_a_master_that_ends_right_after_the_proof_is_missed(tmp_path: Path) -> None:
+    bench = await serving(tmp_path, site("a"))
+    assert await bench.apply.serves()
+    bench.nginx.pid = None
+    assert not await bench.apply.serves()
+    assert not await bench.apply.serves(), "no master is not the master we know"
+
+
+async def test_workers_without_a_master_are_named(tmp_path: Path) -> None:
+    """They serve an earlier configuration, and keep a new nginx from starting."""
+    bench = await serving(tmp_path, site("a"))
+    bench.nginx.pid = None
+    bench.nginx.orphaned = True
+    with pytest.raises(ProxyconfError, match="master is gone, but workers of it still serve"):
+        await bench.serve(site("b"))
+    bench.nginx.orphaned = False
+    with pytest.raises(ProxyconfError, match="and no nginx runs on it"):
+        await bench.serve(site("b"))

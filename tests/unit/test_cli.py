@@ -201,7 +201,7 @@ def test_check(installed: Installed) -> None:
     assert result.stdout.splitlines() == [
         "configuration: well; sources: file",
         "nginx: nginx 1.22.1",
-        "site: nginx takes it (0 routes, as saved by the last run)",
+        "site: nginx takes it (without routes)",
     ]
 
 

@@ -253,8 +253,23 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         pytest.param({"flags": {"ngnix": {"a": 1}}}, "command line: ngnix: unknown table", id="flag"),
         pytest.param(
             {"environment": {"PROXYCONF_LOG_LEVL": "x"}},
-            "command line: [log]: levl: unknown key (did you mean 'level'?)",
+            "environment PROXYCONF_*: [log]: levl: unknown key (did you mean 'level'?)",
             id="variable",
+        ),
+        pytest.param(
+            {"flags": {"nginx": {"mode": "inculde"}}},
+            "command line: nginx.mode: invalid enum value 'inculde' (one of: own, include)",
+            id="choices",
+        ),
+        pytest.param(
+            {"flags": {"routing": {"host_rule": "all.example.com"}}},
+            "command line: routing: host_rule: 'all.example.com' would give all services one host",
+            id="one host for all",
+        ),
+        pytest.param(
+            {"flags": {"routing": {"host_rule": "{service}.example.com:80"}}},
+            "command line: routing: host_rule: 'a.example.com:80' is no host name",
+            id="no host",
         ),
     ],
 )

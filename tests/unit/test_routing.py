@@ -217,3 +217,9 @@ def test_what_the_source_skipped_is_a_problem_too() -> None:
     skipped = Problem("file", "a.toml:1", "is no TOML")
     listing = Listing("file", keys={"x/y": Entry(b"")}, containers=(), problems=(skipped,))
     assert Reader().read(listing).problems[0] is skipped
+
+
+def test_a_container_on_the_hosts_network_needs_a_port() -> None:
+    """Its image may expose one, but the engine lists none."""
+    (problem,) = read(replace(WEB, networks={"host": ""}, ports=())).problems
+    assert problem.why.startswith("it is on the host's network, where no port of it is known (name the one")
