@@ -74,10 +74,11 @@ class Product:
 
     def boot(self, prefix: str) -> None:
         """Start proxyconf on the keys below *prefix*, then nginx, and wait until all is applied."""
+        watched = self.state / "nginx" / "main.d" / "notice.conf"
+        watched.parent.mkdir(parents=True, exist_ok=True)
+        watched.write_text(f"error_log {self._notices} notice;\n")
         self.start(prefix)
         self.wait_until("installed")
-        watched = self.state / "nginx" / "main.d" / "notice.conf"
-        watched.write_text(f"error_log {self._notices} notice;\n")
         self.nginx.start()
         self.wait_until("applied")
 

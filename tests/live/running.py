@@ -104,6 +104,7 @@ class Running:
 
     def start(self) -> None:
         """Start proxyconf; return at once."""
+        self._count_reloads()
         with (self.folder / "proxyconf.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command("run"),
@@ -239,9 +240,7 @@ class Running:
         """Start nginx by *command*, by default the one that status names, and wait until it listens."""
         argv = shlex.split(command or self.status().nginx.start)
         self._worker_count = _worker_count(Path(argv[argv.index("-c") + 1]))
-        if (operators := self.root.parent / "main.d").is_dir():
-            # a second log, of which proxyconf knows nothing
-            (operators / "notices.conf").write_text(f"error_log {self._notices} notice;\n")
+        self._count_reloads()
         with (self.folder / "nginx.out").open("ab") as out:
             self.nginx = subprocess.Popen(
                 [*self._place.prefix, *argv, "-g", "daemon off;"],
@@ -265,6 +264,13 @@ class Running:
                 os.killpg(self.nginx.pid, signal.SIGKILL)
             self.nginx.wait()
             self.nginx = None
+
+    def _count_reloads(self) -> None:
+        """Give nginx a second log, of which proxyconf knows nothing; before it runs, or it is a change."""
+        notices = self.state / "nginx" / "main.d" / "notices.conf"
+        if not notices.exists():
+            notices.parent.mkdir(parents=True, exist_ok=True)
+            notices.write_text(f"error_log {self._notices} notice;\n")
 
     def reloads(self) -> int:
         """Return how often nginx itself, in mode own, was told to read its configuration again."""
