@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from proxyconf.routing.labels import Wish, Wishes
 
 _BY_KEY = attrgetter("key")
+_SIDELINED = {
+    "paused": "it is paused (docker unpause)",
+    "restarting": "it ends again and again (see docker logs)",
+}
 _SERVING = ("", "healthy")
 
 
@@ -68,7 +72,18 @@ def _look(container: Container, before: _Seen | None, source: str) -> _Seen:
             problems.append(Problem("container", container.name, str(exc)))
     if container.health not in _SERVING:
         members = []
+    if wishes.wishes and (reason := _sidelined(container)):
+        problems.append(Problem("container", container.name, reason))
     return _Seen(container, wishes, routes, tuple(members), tuple(dict.fromkeys(problems)))
+
+
+def _sidelined(container: Container) -> str:
+    """Return why a container that runs, more or less, gets no requests; "" where that is to be expected."""
+    if container.state in _SIDELINED:
+        return f"gets no requests: {_SIDELINED[container.state]}"
+    if container.state == "running" and container.health == "unhealthy":
+        return "gets no requests: it is unhealthy (see its health check: docker inspect)"
+    return ""
 
 
 def _identity(container: Container) -> tuple[object, ...]:

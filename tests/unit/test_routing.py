@@ -166,7 +166,29 @@ def test_an_endpoint_that_is_not_known_is_a_problem(container: Container, why: s
 def test_only_a_running_healthy_container_serves(state: str, health: str, serves: bool) -> None:  # noqa: FBT001
     """Its route stays as long as it exists."""
     claims = read(replace(WEB, state=state, health=health))
-    assert (len(claims.members), len(claims.routes), claims.problems) == (int(serves), 1, ())
+    assert (len(claims.members), len(claims.routes)) == (int(serves), 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "reason"),
+    [
+        pytest.param("running", "unhealthy", "it is unhealthy (see", id="unhealthy"),
+        pytest.param("paused", "", "it is paused (docker unpause)", id="paused"),
+        pytest.param("restarting", "", "it ends again and again (see", id="restarting"),
+    ],
+)
+def test_why_one_that_should_serve_does_not_is_said(state: str, health: str, reason: str) -> None:
+    (problem,) = read(replace(WEB, state=state, health=health)).problems
+    assert (problem.what, problem.where) == ("container", "web-1")
+    assert problem.why.startswith(f"gets no requests: {reason}")
+    assert read(replace(WEB, labels={}, state=state, health=health)).problems == (), "it is none of ours"
+
+
+@pytest.mark.parametrize(
+    ("state", "health"), [("running", "starting"), ("exited", ""), ("running", "healthy")]
+)
+def test_what_is_to_be_expected_is_no_problem(state: str, health: str) -> None:
+    assert read(replace(WEB, state=state, health=health)).problems == ()
 
 
 def test_a_container_in_the_making_asks_for_nothing_yet() -> None:
