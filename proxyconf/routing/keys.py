@@ -127,18 +127,16 @@ def _read_member(rest: str, key: str, entry: Entry, where: str) -> Member:
     service, _, instance = rest.partition("/")
     if not instance or "/" in instance or not instance.isprintable():
         raise BadValueError("is no endpoint's key (write services/<service>/<instance>)")
-    text = _text(entry.value)
-    value = _parse(text, _EndpointValue) if text.startswith("{") else _EndpointValue(text)
-    return Member(
-        # interned: thousands of members share a few names, which are compared all the time
-        service=sys.intern(values.service_name(service)),
-        endpoint=Endpoint(
-            values.address(value.address), values.weight(value.weight), value.backup, value.draining
-        ),
-        key=key,
-        where=where,
-        born=entry.born,
-    )
+    # interned: thousands of members share a few names, which are compared all the time
+    name = sys.intern(values.service_name(service))
+    return Member(name, _read_endpoint(_text(entry.value)), key, where, entry.born)
+
+
+def _read_endpoint(text: str) -> Endpoint:
+    if not text.startswith("{"):
+        return Endpoint(values.address(text))
+    value = _parse(text, _EndpointValue)
+    return Endpoint(values.address(value.address), values.weight(value.weight), value.backup, value.draining)
 
 
 def _read_route(name: str, key: str, entry: Entry, where: str, source: str) -> Route:
