@@ -100,7 +100,9 @@ def step_lines(
     of_step = {step: median(done.steps_ms.get(step, 0.0) for _, done in pairs) for step in _STEPS}
     # by the wall clock, since proxyconf says when it was done, and how long after the arrival
     arrival = median((done.at - one.put.sent_at) * 1e3 - done.served_ms for one, done in pairs)
-    between = median(done.served_ms - sum(done.steps_ms.values()) for _, done in pairs)
+    between = median(
+        done.served_ms - sum(ms for step, ms in done.steps_ms.items() if step != "tidy") for _, done in pairs
+    )
     put = median((one.put.done_ns - one.put.sent_ns) / 1e6 for one, _ in pairs)
     own = (put, arrival, between, *of_step.values(), median(one.ms for one in served))
     write, check = median(one.write_ms for one in directly), median(one.check_ms for one in directly)
@@ -115,6 +117,6 @@ def step_table(lines: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return (
         "",
         "What the steps of a change cost. Event: from sending the put to its arrival. Between: gathering,",
-        "and saving what was applied, which is after the first answer, as tidy is.",
+        "reading, and waking up. Tidy is after the proof, which itself is often after the first answer.",
         columns([head, *lines], right=range(1, len(head))),
     )

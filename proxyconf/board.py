@@ -59,7 +59,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to bring a change into nginx.
 
     Attributes:
-        at: Unix time of its end.
+        at: Unix time of its outcome: of the proof, where there is one.
         result: ``applied``, ``installed`` (no nginx runs), ``refused``, ``failed``.
         sources: Whose listings caused it; none where nginx or a person did.
         changed: What it changed, as ``+ web 10.0.0.1:80``.

@@ -190,10 +190,11 @@ class Reconciler:
 
     def _done(self, result: str, reason: str, snapshot: Snapshot, steps: Steps) -> Pass:
         # what comes after the proof, tidying and saving, keeps nobody waiting
-        end = self._apply.proved_at if result == "applied" and "proof" in steps.seconds else self._clock()
+        now = self._clock()
+        end = self._apply.proved_at if result == "applied" and "proof" in steps.seconds else now
         waited_s = 0.0 if self._since is None else end - self._since
         return Pass(
-            at=time.time(),
+            at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
             changed=differences(self._served, snapshot),
