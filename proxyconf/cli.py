@@ -98,16 +98,19 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         flags: dict[str, Any] = {}
         if docker:
-            flags["docker"] = {}
+            flags["docker"] = {
+                "required": True
+            }  # its default; an empty table would vanish beside [docker.NAME]
         if etcd:
             flags["etcd"] = {"endpoints": list(etcd)}
         if file:
             flags["file"] = {"path": file}
         if state:
             flags["state"] = {"dir": state}
+        named = bool(docker or etcd or file)
         for text in sets:
             config.lay_over(flags, _setting(text))
-        _guarded(lambda: command(_load(path, flags), **rest))
+        _guarded(lambda: command(_load(path, flags, named=named), **rest))
 
     return with_settings
 
@@ -119,8 +122,9 @@ def _setting(text: str) -> dict[str, Any]:
     return config.nested(name.strip().split("."), config.scalar(value.strip()))
 
 
-def _load(path: Path | None, flags: dict[str, Any]) -> Settings:
-    if path is None and not any(kind in flags for kind in kinds()) and DEFAULT_CONFIG.exists():
+def _load(path: Path | None, flags: dict[str, Any], *, named: bool) -> Settings:
+    """Read the settings; *named*: a flag names a source, so that the default file is not meant."""
+    if path is None and not named and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
     settings = config.load(path, kinds=kinds(), environment=os.environ, flags=flags)
     set_up(settings.tables.log)

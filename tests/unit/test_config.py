@@ -372,3 +372,9 @@ def test_convert_names_the_place() -> None:
         convert({"reuseport": "perhaps"}, Listen, "here")
     with pytest.raises(UsageError, match=r"^here: value: "):
         convert([], Listen, "here")  # type: ignore[arg-type]
+
+
+def test_a_source_of_the_command_line_stands_beside_a_named_one_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text('[docker.b]\nurl = "tcp://127.0.0.1:2375"\n')
+    found = load(tmp_path / "p", kinds=KINDS, flags={"docker": {"required": True}}).sources
+    assert [table.name for table in found] == ["docker", "docker.b"]
