@@ -122,6 +122,7 @@ class Apply:
         if applied and live and applied.nonce.encode() in live:
             self.installed = self._good = Generation(applied.digest, applied.nonce, live)
             self._kept.append(parts_of(live))
+            self._verdicts.trust(parts_of(live))
 
     def look_again(self) -> None:
         """Try everything again at the next call of `apply`, and have nginx read it all anew."""

@@ -16,7 +16,7 @@ from proxyconf.routing import Reader
 from proxyconf.snapshot import lost_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from proxyconf.config import SourcePolicy
     from proxyconf.model import Change, Claims, Listing
@@ -69,10 +69,6 @@ class Intake:
     def silent(self) -> tuple[str, ...]:
         """Return the required sources that have not spoken in this run."""
         return tuple(name for name, feed in self._feeds.items() if feed.policy.required and not feed.spoke)
-
-    def held(self) -> Iterable[str]:
-        """Return the sources whose newest listing is held."""
-        return tuple(name for name, feed in self._feeds.items() if feed.held)
 
 
 class _Feed:

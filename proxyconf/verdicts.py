@@ -13,6 +13,7 @@ from proxyconf.nginx.control import first_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from proxyconf.errors import RefusedError
     from proxyconf.model import Snapshot
@@ -43,6 +44,7 @@ class Verdicts:
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
+        self._trusted: AbstractSet[str] = frozenset()
         self._latest: Site | None = None
 
     @property
@@ -67,6 +69,10 @@ class Verdicts:
         self._latest = site
         return site
 
+    def trust(self, files: AbstractSet[str]) -> None:
+        """Take parts of these names for good ones until a proof: nginx proved them to an earlier run."""
+        self._trusted = files
+
     def forget(self) -> None:
         """Try everything again."""
         self._refused = {}
@@ -89,7 +95,7 @@ class Verdicts:
         Raises:
             RefusedError: It is none of the parts; *refusal* itself.
         """
-        good = {part.file for part in self._good.values()}
+        good = {part.file for part in self._good.values()} or self._trusted
         changed = [part for part in site.parts if part.file not in good]
 
         async def passes_with(kept: Sequence[Part]) -> bool:
@@ -99,7 +105,7 @@ class Verdicts:
             }
             return await passes(self._renderer().render(snapshot, set_aside=aside))
 
-        found = accused(refusal.output, site.parts, changed) or await guilty(changed, passes_with)
+        found = accused(refusal.output, changed) or await guilty(changed, passes_with)
         if not found:
             raise refusal
         reason = first_complaint(refusal.output)
@@ -110,8 +116,7 @@ class Verdicts:
             self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
     def _stand_in(self, part: Part) -> Part | None:
-        good = self._good.get((part.kind, part.name))
-        return None if good is None or good.file == part.file or good.file in self._refused else good
+        return self._good.get((part.kind, part.name))  # which is never refused: see `judge`
 
     def _problem(self, part: Part, stand_in: Part | None) -> Problem:
         instead = "its last good form serves" if stand_in else "it is left out"

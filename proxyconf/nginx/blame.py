@@ -18,17 +18,19 @@ _ELSEWHERE = re.compile(r"\[emerg\] .* in \S+:\d+$", re.MULTILINE)
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
-def accused(output: str, parts: Sequence[Part], changed: Sequence[Part]) -> tuple[Part, ...]:
-    """Return the parts that nginx's message points at; none where it points at nothing of ours.
+def accused(output: str, changed: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts that nginx's message points at; none where it points at nothing that is new.
+
+    What nginx took before is not to blame, though it may be what the message names: an operator's new file
+    that clashes with it must not take a working site away.
 
     Args:
         output: What ``nginx -t`` printed.
-        parts: All of the candidate.
-        changed: Those that were not in the last good generation; only they are found by a name.
+        changed: Parts of the candidate that were not in the last good generation.
     """
     files = set(_PLACE.findall(output))
     if files:
-        return tuple(part for part in parts if part.file in files)
+        return tuple(part for part in changed if part.file in files)
     if _ELSEWHERE.search(output):
         return ()  # a quoted name in a message about somebody's file is not the name of a part
     names = set(_QUOTED.findall(output))

@@ -42,6 +42,23 @@ def test_a_file_of_the_operator_is_loaded_by_itself(keys: Keys) -> None:
         assert proxy.events("site.failed") == proxy.events("site.refused") == []
 
 
+def test_a_file_of_the_operator_that_clashes_takes_nothing_away(keys: Keys) -> None:
+    """nginx names our part, which it had taken before: that one is not to blame."""
+    with serving(keys) as proxy:
+        keys.put("routes/web", {"host": "a.test"})
+        keys.put("services/web/1", proxy.backend("one"))
+        proxy.until_serves("a.test", "one")
+        proxy.until_state("applied")
+        (part,) = (proxy.state / "nginx" / "parts").glob("s-*.conf")
+        clash = proxy.root.parent / "http.d" / "clash.conf"
+        clash.write_text(part.read_text())
+        assert "duplicate upstream" in proxy.until_state("refused").reason
+        assert set(proxy.answers("a.test")) == {"one"}
+        clash.unlink()
+        proxy.until_state("applied")
+        keys.delete("routes/web")
+
+
 def test_a_hang_up_reloads_and_ends_nothing(keys: Keys) -> None:
     """A certificate that an operator's file names may have been renewed, which no stamp tells."""
     with serving(keys) as proxy:

@@ -225,3 +225,21 @@ async def test_workers_without_a_master_are_named(tmp_path: Path) -> None:
     bench.nginx.orphaned = False
     with pytest.raises(ProxyconfError, match="and no nginx runs on it"):
         await bench.serve(site("b"))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_was_proved_is_not_to_blame(tmp_path: Path, *, restart: bool) -> None:
+    """A new file of an operator's clashes with a part that serves: all is refused, and it serves on."""
+    bench = await serving(tmp_path, site("a"))
+    if restart:
+        bench = await restarted(tmp_path, bench, applied(bench.apply.proved))
+    good = bench.nginx.root
+    bench.nginx.refuse = lambda text: "duplicate upstream PLACE" if "upstream" in text else ""
+    bench.apply.look_again()
+    for snapshot in (site("a"), site("a", "b")):
+        with pytest.raises(ProxyconfError, match="duplicate upstream"):
+            await bench.serve(snapshot)
+        assert (bench.nginx.root, bench.nginx.hosts()) == (good, ["a.test"])
+    bench.nginx.refuse = lambda _: ""
+    assert await bench.serve(site("a", "b"))
+    assert bench.nginx.hosts() == ["a.test", "b.test"]
