@@ -17,7 +17,7 @@ from proxyconf.model import Change
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyconf.config import Pace
+    from proxyconf.tables import Pace
 
 _COSTS_PER_TOKEN = 4
 _CROWDING_MAX = 20.0  # so that no change ever waits for longer than this many refills

@@ -13,177 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 import msgspec
 import tomli
 
-from proxyconf.errors import BadValueError, UsageError
+from proxyconf.errors import UsageError
+from proxyconf.tables import Table, Tables
 from proxyconf.units import ListenAddress, Network, Seconds, Size
-from proxyconf.values import host, spelling
+from proxyconf.values import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ENV_PREFIX = "PROXYCONF_"
+TEMPLATE = "template"
 
 T = TypeVar("T")
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration file: its fields are the keys it may have."""
-
-
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-
-
-class SourcePolicy(Table, frozen=True, kw_only=True):
-    """What every source's table may have.
-
-    Attributes:
-        required: The first configuration waits for this source, or for its saved listing.
-        max_loss: Share of the endpoints (0 to 1) that may be gone right after an outage or a change of
-            cluster; a listing that loses more is held until ``proxyconf confirm``. 1 holds nothing.
-    """
-
-    required: bool = True
-    max_loss: Share = 0.5
-
-
-class Listen(Table, frozen=True, kw_only=True):
-    """Where nginx listens.
-
-    Attributes:
-        http: Addresses for plain HTTP.
-        reuseport: For measuring only: the first answer after a reload is then always the new one. With a
-            changing number of workers it resets connections.
-    """
-
-    http: Annotated[tuple[ListenAddress, ...], msgspec.Meta(min_length=1)] = (ListenAddress(":80"),)
-    reuseport: bool = False
-
-
-class Nginx(Table, frozen=True, kw_only=True):
-    """The nginx we keep in step.
-
-    Attributes:
-        mode: ``own``: the whole main file is ours, ``<state>/nginx/nginx.conf``, and nginx runs with ``-c``
-            on it. ``include``: somebody else's nginx includes ``<state>/nginx/http.con[f]``.
-        via: How nginx is reached: ``local``, a process on this host.
-        binary: The program, for ``-t`` and ``-V``.
-        conf: Mode include: the main file of the nginx that includes us.
-        user: Mode own, as root: whom the workers run as. Default: www-data or nginx, else nobody.
-        listen: Addresses.
-        trusted_proxies: Peers whose X-Forwarded-* headers are believed.
-        default_status: What an unknown host gets: 404, or 444 to hang up.
-        connect_timeout: To an endpoint, before the next one is tried.
-        keepalive: Idle connections kept to each service, per worker. 0: none.
-        worker_processes: Mode own.
-        worker_connections: Mode own, per worker.
-        error_log_level: Mode own: the least level in ``<state>/nginx/error.log``.
-        worker_shutdown_timeout: Mode own: how long an old worker may finish what it has (websockets).
-        access_log: Mode own: a file, or "" for none.
-    """
-
-    mode: Literal["own", "include"] = "own"
-    via: Literal["local"] = "local"
-    binary: str = "nginx"
-    conf: Path = Path("/etc/nginx/nginx.conf")
-    user: str = ""
-    listen: Listen = Listen()
-    trusted_proxies: tuple[Network, ...] = ()
-    default_status: Literal[404, 444] = 404
-    connect_timeout: Seconds = Seconds(2)
-    keepalive: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
-    worker_processes: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=1024)] = "auto"
-    worker_connections: Count = 4096
-    error_log_level: Literal["info", "notice", "warn", "error", "crit"] = "error"
-    worker_shutdown_timeout: Seconds = Seconds(600)
-    access_log: str = ""
-
-
-class Pace(Table, frozen=True, kw_only=True):
-    """When a change is applied.
-
-    Attributes:
-        gather: From idle: how long to gather what comes along with a change.
-        quiet: While changes keep coming: apply after this long without one ...
-        limit: ... or this long after the oldest unapplied one, whichever is first.
-        burst: Reloads that may follow each other at once.
-        refill_min: A further reload is allowed every 4 times what the last one cost, at least this ...
-        refill_max: ... and at most this.
-        old_workers: Memory that workers of earlier configurations may hold, while they finish what they have;
-            where they hold twice as much, reloads come half as often.
-        start_wait: How long the first configuration waits for the sources before it uses what was saved.
-    """
-
-    gather: Seconds = Seconds(0.002)
-    quiet: Seconds = Seconds(0.025)
-    limit: Seconds = Seconds(0.5)
-    burst: Count = 3
-    refill_min: Seconds = Seconds(0.5)
-    refill_max: Seconds = Seconds(5)
-    old_workers: Size = Size(1 << 30)
-    start_wait: Seconds = Seconds(10)
-
-
-class Routing(Table, frozen=True, kw_only=True):
-    """How services get routes.
-
-    Attributes:
-        host_rule: Gives a service without a route a host: ``"{service}.example.com"``. "" for none.
-    """
-
-    host_rule: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a rule that makes no host, or the same one for all, by a ValueError."""
-        rule, example = self.host_rule, 'write "{service}.example.com"'
-        if rule and "{service}" not in rule:
-            raise ValueError(f"host_rule: {rule!r} would give all services one host ({example})")
-        try:
-            host(rule.replace("{service}", "a") or "a")
-        except BadValueError as exc:
-            raise ValueError(f"host_rule: {exc} ({example})") from exc
-
-
-class State(Table, frozen=True, kw_only=True):
-    """What outlives the process.
-
-    Attributes:
-        dir: The state folder; ``<dir>/nginx`` is what nginx reads.
-    """
-
-    dir: Path = Path("/var/lib/proxyconf")
-
-
-class Status(Table, frozen=True, kw_only=True):
-    """Where the running program answers.
-
-    Attributes:
-        socket: A unix socket, mode 0600. Default: ``<state>/status.sock``.
-    """
-
-    socket: Path | None = None
-
-
-class Log(Table, frozen=True, kw_only=True):
-    """What is said, and how.
-
-    Attributes:
-        level: The least level that is said.
-        format: ``auto`` is text on a terminal and JSON elsewhere.
-    """
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "text", "json"] = "auto"
-
-
-class Tables(Table, frozen=True, kw_only=True):
-    """Every table but those of the sources."""
-
-    nginx: Nginx = Nginx()
-    pace: Pace = Pace()
-    routing: Routing = Routing()
-    state: State = State()
-    status: Status = Status()
-    log: Log = Log()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +45,31 @@ class SourceTable:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateTable:
+    """A ``[[template]]`` table, not read yet: only `proxyconf.resources` knows its keys.
+
+    Attributes:
+        values: As TOML gave them.
+        place: File and table, for messages.
+    """
+
+    values: Mapping[str, Any]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration.
 
     Attributes:
         sources: In file order, which decides who wins a key that two of them hold.
+        templates: In file order.
         warnings: What was ignored, for the log.
     """
 
     tables: Tables
     sources: tuple[SourceTable, ...]
+    templates: tuple[TemplateTable, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -243,14 +99,15 @@ def load(
         _refuse_unknown(more, known, origin, "table")
         convert(_without(more, kinds), Tables, origin)  # so that a mistake is found where it was made
         lay_over(values, more)
-    _refuse_unknown(values, known, place, "table")
+    templates = _template_tables(values.pop(TEMPLATE, []), place)
+    _refuse_unknown(values, (*known, TEMPLATE), place, "table")
     sources = tuple(
         table
         for kind, found in values.items()
         if kind in kinds
         for table in _source_tables(kind, found, place)
     )
-    return Settings(convert(_without(values, kinds), Tables, place), sources, warnings)
+    return Settings(convert(_without(values, kinds), Tables, place), sources, templates, warnings)
 
 
 def _without(values: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
@@ -355,6 +212,15 @@ def _source_tables(kind: str, found: object, place: str) -> list[SourceTable]:
             raise UsageError(f"{place}: [{kind}.{key}]: not a name (use letters, digits, - and _)")
         tables.append(SourceTable(kind, f"{kind}.{key}", value, f"{place}: [{kind}.{key}]"))
     return tables
+
+
+def _template_tables(found: object, place: str) -> tuple[TemplateTable, ...]:
+    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+        raise UsageError(f"{place}: {TEMPLATE}: expected tables (write [[{TEMPLATE}]], each)")
+    return tuple(
+        TemplateTable(table, f"{place}: [[{TEMPLATE}]] {table.get('dest', number)}")
+        for number, table in enumerate(found, start=1)
+    )
 
 
 def _prepare(values: object, into: type, place: str, path: str) -> object:

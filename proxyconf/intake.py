@@ -18,8 +18,8 @@ from proxyconf.snapshot import lost_share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyconf.config import SourcePolicy
     from proxyconf.model import Change, Claims, Listing
+    from proxyconf.tables import SourcePolicy
 
 
 class Intake:

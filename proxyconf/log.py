@@ -12,7 +12,7 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-    from proxyconf.config import Log
+    from proxyconf.tables import Log
 
 
 class _Unbreakable:

@@ -80,7 +80,10 @@ class Listing:
         source: The source's name in the configuration: ``etcd``, ``etcd.NAME``, ``docker``.
         revision: How far the store had got; grows within one `cluster`. 0 where a store counts nothing.
         cluster: Identity of the store. Another one, or a lower revision, arms the loss guard.
-        keys: Key below the source's prefix (``services/web/1``) to entry.
+        keys: Key below the source's prefix (``services/web/1``) to entry: what routes and services are read
+            from.
+        pairs: Full name in the store, with a leading slash (``/app/server/1``), to entry: what templates
+            need.
         containers: In any order.
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
@@ -93,6 +96,7 @@ class Listing:
     revision: int = 0
     cluster: str = ""
     keys: Mapping[str, Entry] = field(default_factory=dict)
+    pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
@@ -179,26 +183,34 @@ class Claims:
     """What one listing asks for, its bad values already set aside as problems.
 
     Attributes:
+        pairs: As in the listing; templates are given them as they are.
+        containers: As in the listing.
         last_good: Key of a bad value to the entry that its member or route is kept from.
     """
 
     source: str
     members: tuple[Member, ...] = ()
     routes: tuple[Route, ...] = ()
+    pairs: Mapping[str, Entry] = field(default_factory=dict)
+    containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()
     last_good: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything nginx should know, in a stable order; equal claims give an equal snapshot.
+    """Everything nginx and the templates should know; equal claims give an equal snapshot.
 
     Attributes:
         routes: Sorted by host and path, each claim once.
         services: Name to its endpoints, sorted by address, without draining ones that can be spared.
+        pairs: Full name, with a leading slash and without a final one, to entry; in any order.
+        containers: Sorted by name.
         problems: Sorted.
     """
 
     routes: tuple[Route, ...] = ()
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    pairs: Mapping[str, Entry] = field(default_factory=dict)
+    containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()

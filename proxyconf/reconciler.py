@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from proxyconf.apply import Apply
     from proxyconf.board import Board
     from proxyconf.changes import ChangeQueue
-    from proxyconf.config import Tables
     from proxyconf.intake import Intake
     from proxyconf.model import Problem
     from proxyconf.snapshot import Owner
     from proxyconf.state import State
+    from proxyconf.tables import Tables
 
 _LOOK_S = 5.0  # how often to look whether nginx still runs on what we gave it
 _LOOK_FOR_START_S = 0.5

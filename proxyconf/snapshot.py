@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from proxyconf.model import Claims, Endpoint, Member
+    from proxyconf.model import Claims, Endpoint, Entry, Member
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
 
 _ADDRESS = attrgetter("endpoint.address")
+_BY_NAME = attrgetter("name", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,43 @@ def merge(
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
-    return Snapshot(settled, services, tuple(sorted(set(problems), key=str)))
+    pairs = _pairs(claims, problems)
+    containers = [container for one in claims for container in one.containers]
+    return Snapshot(
+        settled,
+        services,
+        pairs,
+        tuple(sorted(containers, key=_BY_NAME)),
+        tuple(sorted(set(problems), key=str)),
+    )
 
 
 def lost_share(before: Claims | None, after: Claims) -> float:
-    """Return which share of the endpoints is gone, 0 to 1.
+    """Return which share is gone, 0 to 1, of the endpoints or of the templates' keys, whichever lost more.
 
     Counted, not compared one by one: a store that was wiped and filled again has lost nothing.
     """
-    if before is None or not before.members:
+    if before is None:
         return 0.0
-    return max(0.0, 1 - len(after.members) / len(before.members))
+    counts = ((len(before.members), len(after.members)), (len(before.pairs), len(after.pairs)))
+    return max(1 - now / then if now < then else 0.0 for then, now in counts)
+
+
+def _pairs(claims: Sequence[Claims], problems: list[Problem]) -> Mapping[str, Entry]:
+    """Return the templates' keys, each once: ``/k/`` counts as ``/k``, unless that is there itself."""
+    if len(claims) == 1 and not any(name.endswith("/") for name in claims[0].pairs):
+        return claims[0].pairs
+    found: dict[str, Entry] = {}
+    holders: dict[str, str] = {}
+    for one in claims:
+        for name in sorted(one.pairs, key=lambda name: name.endswith("/")):
+            clean = name.rstrip("/") or "/"
+            holder = holders.setdefault(clean, f"{one.source} key {name!r}")
+            if clean not in found:
+                found[clean] = one.pairs[name]
+            else:
+                problems.append(_held_twice("key", f"{one.source} key {name!r}", holder))
+    return found
 
 
 def _first_holders(claims: Sequence[Claims], problems: list[Problem]) -> tuple[list[Member], list[_Claimed]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxyconf.config import Nginx
     from proxyconf.nginx.build import Build
+    from proxyconf.tables import Nginx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

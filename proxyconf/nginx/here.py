@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from proxyconf.config import Nginx
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.control import Control
     from proxyconf.nginx.surroundings import Surroundings
+    from proxyconf.tables import Nginx
 
 _USERS = ("www-data", "nginx", "nobody")
 _TIMEOUT_S = 10.0

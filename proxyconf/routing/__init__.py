@@ -28,8 +28,10 @@ class Reader:
         keys, containers = self._keys.read(listing), self._containers.read(listing)
         return Claims(
             listing.source,
-            keys.members + containers.members,
-            keys.routes + containers.routes,
-            listing.problems + keys.problems + containers.problems,
-            keys.last_good,
+            members=keys.members + containers.members,
+            routes=keys.routes + containers.routes,
+            pairs=listing.pairs,
+            containers=listing.containers,
+            problems=listing.problems + keys.problems + containers.problems,
+            last_good=keys.last_good,
         )

@@ -49,9 +49,9 @@ class Containers:
         found = self._seen.values()
         return Claims(
             listing.source,
-            tuple(sorted((member for one in found for member in one.members), key=_BY_KEY)),
-            tuple(sorted((route for one in found for route in one.routes), key=_BY_KEY)),
-            tuple(problem for one in found for problem in one.problems),
+            members=tuple(sorted((member for one in found for member in one.members), key=_BY_KEY)),
+            routes=tuple(sorted((route for one in found for route in one.routes), key=_BY_KEY)),
+            problems=tuple(problem for one in found for problem in one.problems),
         )
 
 

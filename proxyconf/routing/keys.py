@@ -88,11 +88,11 @@ class Keys:
         bad = [one for one in found if one.problem is not None]
         return Claims(
             listing.source,
-            tuple([one.member for one in found if one.member is not None]),
-            tuple([one.route for one in found if one.route is not None]),
+            members=tuple([one.member for one in found if one.member is not None]),
+            routes=tuple([one.route for one in found if one.route is not None]),
             # keys in an unknown folder share one problem
-            tuple(dict.fromkeys([one.problem for one in bad if one.problem is not None])),
-            dict([one.good for one in bad if one.good is not None]),
+            problems=tuple(dict.fromkeys([one.problem for one in bad if one.problem is not None])),
+            last_good=dict([one.good for one in bad if one.good is not None]),
         )
 
 

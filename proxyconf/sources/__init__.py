@@ -3,7 +3,9 @@
 To add one, write ``sources/NAME.py`` with
 
 * ``Settings``: a `proxyconf.config.SourcePolicy`, the keys of its ``[NAME]`` table with their defaults;
-* ``open_source(name, settings)``: returns an object of the `Source` protocol below.
+* ``open_source(name, settings, needs)``: returns an object of the `Source` protocol below. *needs* are the
+  key prefixes that templates want (``/app/server``: that key and all below it; ``/``: all), for
+  `Listing.pairs`; a source that has no keys passes them over.
 
 A source does not retry, queue or sleep between attempts: it raises `SourceError` and the supervisor starts
 it anew. ``tests/unit/test_source_contract.py`` runs over every module here.
@@ -15,12 +17,13 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from proxyconf.config import SourcePolicy, SourceTable, convert
+from proxyconf.config import SourceTable, convert
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from proxyconf.model import Listing
+    from proxyconf.tables import SourcePolicy
 
 
 class Source(Protocol):
@@ -53,13 +56,17 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
 
 
-def open_source(table: SourceTable) -> Source:
+def open_source(table: SourceTable, needs: Sequence[str] = ()) -> Source:
     """Make the source that *table* configures.
+
+    Args:
+        table: Its settings.
+        needs: The key prefixes that templates want.
 
     Raises:
         UsageError: A key is unknown or its value wrong; the message names file, table and key.
     """
     module = import_module(f"{__name__}.{table.kind}")
     settings = convert(table.values, module.Settings, table.place)
-    source: Source = module.open_source(table.name, settings)
+    source: Source = module.open_source(table.name, settings, tuple(needs))
     return source

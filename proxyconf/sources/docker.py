@@ -18,17 +18,17 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxyconf.config import Share, SourcePolicy
 from proxyconf.errors import UsageError
 from proxyconf.model import Listing
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, Tls, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
 from proxyconf.sources._docker_reading import Event
+from proxyconf.tables import Share, SourcePolicy
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
 # a stream that says nothing for so many periods may be dead without a sign of it, so another one is opened
 _SILENT_RELISTS = 5
@@ -64,12 +64,13 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     timeout: Seconds = Seconds(10)
 
 
-def open_source(name: str, settings: Settings) -> DockerSource:
+def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> DockerSource:
     """Make the source of the table *name*.
 
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
+    del needs  # it has no keys
     for key in ("poll", "relist", "timeout"):
         if getattr(settings, key) == 0:
             raise UsageError(f'[{name}] {key}: must be more than 0 (write "5s", or leave it out)')

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from proxyconf.config import SourcePolicy
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources._etcd_connect import Files, Secrets, read_files, read_servers
 from proxyconf.sources._etcd_mirror import Mirror, key_range
 from proxyconf.sources._etcd_stream import connect
+from proxyconf.tables import SourcePolicy
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
@@ -66,12 +66,13 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     relist: Seconds = Seconds(300)
 
 
-def open_source(name: str, settings: Settings) -> EtcdSource:
+def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> EtcdSource:
     """Make the source of the table *name*.
 
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
+    del needs  # these files hold services and routes only
     try:
         _check(settings)
         servers = read_servers(settings.endpoints)

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from proxyconf.config import SourcePolicy
 from proxyconf.errors import SourceError, UsageError
 from proxyconf.sources._file_reading import File, find_folders, make_listing, read_files
+from proxyconf.tables import SourcePolicy
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from proxyconf.model import Listing
 
@@ -51,12 +51,13 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     relist: Seconds = Seconds(60)
 
 
-def open_source(name: str, settings: Settings) -> FileSource:
+def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> FileSource:
     """Make the source of the table *name*.
 
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
+    del needs  # these files hold services and routes only
     if not settings.relist:
         raise UsageError(f'[{name}] relist: must be more than 0 (write "5s", or leave it out)')
     return FileSource(name, settings)

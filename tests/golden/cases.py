@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxyconf.config import Listen, Nginx
 from proxyconf.model import Endpoint, Route, Snapshot
 from proxyconf.nginx.build import Build, parse_build
 from proxyconf.nginx.site import Dialect, Renderer
+from proxyconf.tables import Listen, Nginx
 from proxyconf.units import ListenAddress, Network
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxyconf.config import Listen, Nginx
 from proxyconf.model import Endpoint, Snapshot
 from proxyconf.nginx.build import parse_build
 from proxyconf.nginx.site import Dialect, Renderer
+from proxyconf.tables import Listen, Nginx
 from proxyconf.units import ListenAddress, Network
 from tests.golden.cases import CASES, HERE, TOKEN, dialect, route, write_golden, write_site
 from tests.live.echo_backend import EchoBackend

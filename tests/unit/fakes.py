@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from proxyconf.config import SourcePolicy
 from proxyconf.model import Change, Entry, Listing
+from proxyconf.tables import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 from proxyconf.apply import Generation
 from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
-from proxyconf.config import Pace, Routing, SourcePolicy, Tables
 from proxyconf.intake import Intake
 from proxyconf.nginx.workers import Lingering
 from proxyconf.reconciler import Reconciler
 from proxyconf.state import State
+from proxyconf.tables import Pace, Routing, SourcePolicy, Tables
 from tests.unit.fakes import now
 
 if TYPE_CHECKING:

@@ -158,7 +158,9 @@ async def test_a_mistake_in_a_source_is_said_before_anything_is_made(installed: 
 
 async def test_what_was_ignored_is_said(installed: Installed) -> None:
     settings = installed.settings()
-    warned = config.Settings(settings.tables, settings.sources, ("environment PROXYCONF_X: ignored",))
+    warned = config.Settings(
+        settings.tables, settings.sources, warnings=("environment PROXYCONF_X: ignored",)
+    )
     with capture_logs() as logs:
         await app.once(warned, timeout_s=30)
     assert {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxyconf.changes import Batch, ChangeQueue
-from proxyconf.config import Pace
 from proxyconf.model import Change
+from proxyconf.tables import Pace
 from proxyconf.units import Seconds
 from tests.unit.fakes import change, now
 

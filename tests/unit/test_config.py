@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from proxyconf.config import Listen, Nginx, Settings, SourceTable, Tables, convert, load, scalar
+from proxyconf.config import Settings, SourceTable, convert, load, scalar
 from proxyconf.errors import UsageError
 from proxyconf.sources.etcd import Settings as EtcdSettings
+from proxyconf.tables import Listen, Nginx, Tables
 from proxyconf.units import ListenAddress, Network, Seconds, Size
 
 KINDS = ("docker", "etcd", "file")
@@ -258,7 +259,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"flags": {"nginx": {"mode": "inculde"}}},
-            "command line: nginx.mode: invalid enum value 'inculde' (one of: own, include)",
+            "command line: nginx.mode: invalid enum value 'inculde' (one of: own, include, none)",
             id="choices",
         ),
         pytest.param(

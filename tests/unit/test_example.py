@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 import tomli
 
-from proxyconf import config
+from proxyconf import config, tables
 from proxyconf.sources import kinds, open_source
 from proxyconf.sources.docker import Settings as Docker
 from proxyconf.sources.etcd import Settings as Etcd
 from proxyconf.sources.file import Settings as File
 
 if TYPE_CHECKING:
-    from proxyconf.config import Table
+    from proxyconf.tables import Table
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "proxyconf.toml"
 
 
 def test_what_is_written_out_is_the_default() -> None:
     settings = config.load(EXAMPLE, kinds=kinds())
-    assert settings.tables == config.Tables()
+    assert settings.tables == tables.Tables()
     assert [open_source(table).policy for table in settings.sources] == [Etcd()]
 
 
 @pytest.mark.parametrize(
-    "struct", [config.Nginx, config.Pace, config.Routing, config.State, config.Log, Etcd, Docker, File]
+    "struct",
+    [tables.Nginx, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log, Etcd, Docker, File],
 )
 def test_it_names_every_key(struct: type[Table]) -> None:
     """Common keys of the sources stand in one of them; a password has no place in an example."""
@@ -47,6 +48,6 @@ def test_what_is_commented_out_is_understood() -> None:
     values = tomli.loads("\n".join(lines))
     for kind, struct in (("etcd", Etcd), ("docker", Docker), ("file", File)):
         assert set(values[kind]) <= set(struct.__struct_fields__)
-    assert config.convert(values["status"], config.Status, "example").socket == Path(
+    assert config.convert(values["status"], tables.Status, "example").socket == Path(
         "/run/proxyconf/status.sock"
     )

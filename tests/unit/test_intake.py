@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.config import SourcePolicy
 from proxyconf.intake import Intake
 from proxyconf.model import Change, Entry, Listing
+from proxyconf.tables import SourcePolicy
 from tests.unit.fakes import addresses, listing
 
 if TYPE_CHECKING:

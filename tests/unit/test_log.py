@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from proxyconf.config import Log
 from proxyconf.log import set_up
+from proxyconf.tables import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

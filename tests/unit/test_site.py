@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconf.config import Listen
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
 from proxyconf.nginx.site import Dialect, Part, Renderer, Site, canonical_listen
+from proxyconf.tables import Listen
 from proxyconf.units import ListenAddress
 from tests.golden.cases import CASES, HERE, TWO_SERVICES, dialect, golden_text, route, with_ipv6
 

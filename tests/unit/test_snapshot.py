@@ -38,9 +38,9 @@ def route(
 def claims(*found: Member | Route | Problem, source: str = "etcd") -> Claims:
     return Claims(
         source,
-        tuple(one for one in found if isinstance(one, Member)),
-        tuple(one for one in found if isinstance(one, Route)),
-        tuple(one for one in found if isinstance(one, Problem)),
+        members=tuple(one for one in found if isinstance(one, Member)),
+        routes=tuple(one for one in found if isinstance(one, Route)),
+        problems=tuple(one for one in found if isinstance(one, Problem)),
     )
 
 

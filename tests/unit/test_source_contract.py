@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.config import SourcePolicy
 from proxyconf.sources import kinds
+from proxyconf.tables import SourcePolicy
 from tests.unit.docker_api import ScriptedEngine, row
 from tests.unit.source_contract import CHECKS, LIVE, Store
 
