@@ -89,11 +89,11 @@ def _pairs(claims: Sequence[Claims], problems: list[Problem]) -> Mapping[str, En
     for one in claims:
         for name in sorted(one.pairs, key=lambda name: name.endswith("/")):
             clean = name.rstrip("/") or "/"
-            holder = holders.setdefault(clean, f"{one.source} key {name!r}")
+            holder = holders.setdefault(clean, f"{one.source} {name!r}")
             if clean not in found:
                 found[clean] = one.pairs[name]
             else:
-                problems.append(_held_twice("key", f"{one.source} key {name!r}", holder))
+                problems.append(_held_twice("key", f"{one.source} {name!r}", holder))
     return found
 
 

@@ -31,26 +31,36 @@ def address_of(container: Container) -> str:
     return claims.members[0].endpoint.address
 
 
+def test_all_containers_are_passed_on_for_templates() -> None:
+    """Those that no route leads to as well."""
+    plain = replace(WEB, labels={})
+    assert read(WEB, plain).containers == (WEB, plain)
+
+
 def test_a_container_with_a_host() -> None:
     where = "container web-1 label proxyconf.host"
     key = "1" * 64 + "/"
     assert read(WEB) == Claims(
         "docker",
+        containers=(WEB,),
         members=(Member("a.test/", Endpoint("172.17.0.2:8080"), key, where, 1700),),
         routes=(Route("a.test", "/", "a.test/", key, where, "docker", 1700),),
     )
 
 
 def test_a_container_without_our_labels_is_ignored() -> None:
-    assert read(replace(WEB, labels={"com.example": "x"}, ports=(), networks={})) == Claims("docker")
+    stranger = replace(WEB, labels={"com.example": "x"}, ports=(), networks={})
+    assert read(stranger) == Claims("docker", containers=(stranger,))
 
 
 def test_a_mere_member_of_a_service() -> None:
     """Its route comes from elsewhere: from etcd, or from the host rule."""
-    claims = read(labelled(service="web", weight="2", backup="true"))
+    container = labelled(service="web", weight="2", backup="true")
+    claims = read(container)
     where = "container web-1 label proxyconf.service"
     endpoint = Endpoint("172.17.0.2:8080", 2, backup=True)
-    assert claims == Claims("docker", members=(Member("web", endpoint, "1" * 64 + "/", where, 1700),))
+    member = Member("web", endpoint, "1" * 64 + "/", where, 1700)
+    assert claims == Claims("docker", members=(member,), containers=(container,))
 
 
 def test_a_list_of_hosts() -> None:

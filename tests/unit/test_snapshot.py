@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconf.model import Claims, Endpoint, Member, Problem, Route, Snapshot
+from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Problem, Route, Snapshot
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
 if TYPE_CHECKING:
@@ -361,3 +361,54 @@ def test_a_service_that_can_serve_takes_the_host_from_one_that_can_not() -> None
     assert winner(claims(blue, green), owners=owners) == "etcd blue", "neither can: the owner stays"
     assert winner(claims(blue, green, stopping), owners=owners) == "etcd blue"
     assert winner(claims(blue, green, stopping, serving), owners=owners) == "etcd green"
+
+
+def pairs(source: str = "etcd", **values: str) -> Claims:
+    """Return the claims that are only keys for templates; ``__`` stands for a slash."""
+    entries = {"/" + name.replace("__", "/"): Entry(value.encode()) for name, value in values.items()}
+    return Claims(source, pairs=entries)
+
+
+def test_keys_of_one_source_are_passed_on_as_they_are() -> None:
+    """Thousands of them are not copied for every change."""
+    one = pairs(app__a="1")
+    assert merge([one]).pairs is one.pairs
+
+
+def test_a_key_of_two_sources_is_that_of_the_first() -> None:
+    made = merge([pairs(app__a="1", app__b="2"), pairs("consul", app__b="3", app__c="4")])
+    assert {name: entry.value for name, entry in made.pairs.items()} == {
+        "/app/a": b"1", "/app/b": b"2", "/app/c": b"4"
+    }  # fmt: skip
+    (problem,) = made.problems
+    assert str(problem) == (
+        "key consul '/app/b': the same key counts at etcd '/app/b' (delete one, or give it another name)"
+    )
+
+
+def test_a_key_with_a_final_slash_yields_to_the_one_without() -> None:
+    both = pairs(app__a__="folder", app__a="leaf", app__b__="alone")
+    made = merge([both])
+    assert {name: entry.value for name, entry in made.pairs.items()} == {
+        "/app/a": b"leaf",
+        "/app/b": b"alone",
+    }
+    assert [problem.where for problem in made.problems] == ["etcd '/app/a/'"]
+
+
+def test_containers_are_sorted_by_name() -> None:
+    first, second = (Container(name, name, {}, "running") for name in ("b", "a"))
+    assert merge([Claims("docker", containers=(first, second))]).containers == (second, first)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        pytest.param(pairs(a="", b=""), pairs(a=""), 0.5, id="half"),
+        pytest.param(pairs(a="", b=""), pairs(c="", d=""), 0.0, id="others"),
+        pytest.param(pairs(), pairs(a=""), 0.0, id="there were none"),
+        pytest.param(claims(member(A)), pairs(a=""), 1.0, id="endpoints and keys count apart"),
+    ],
+)
+def test_the_share_of_keys_that_is_lost(before: Claims, after: Claims, share: float) -> None:
+    assert lost_share(before, after) == share
