@@ -38,10 +38,43 @@ class Batch:
     poked: bool = False
 
 
-class ChangeQueue:
-    """Holds at most one change per source; made and used inside one event loop."""
+class Bucket:
+    """Tokens, one for each reload of one thing; made and used inside one event loop."""
 
     def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._clock = asyncio.get_running_loop().time
+        self._refill_s = float(pace.refill_min)
+        self._full_at = -math.inf  # when it would be full again
+
+    def ready_at(self) -> float:
+        """Return when there is a token, by the loop's clock; that may be in the past."""
+        return self._full_at - (self._pace.burst - 1) * self._refill_s
+
+    def spend(self, cost_s: float, *, old_workers: int = 0) -> None:
+        """Take a token for a reload; the costlier it was, the later the next one comes.
+
+        Args:
+            cost_s: Seconds that it took.
+            old_workers: Bytes that workers of earlier configurations hold.
+        """
+        pace, now = self._pace, self._clock()
+        crowding = min(max(1.0, old_workers / max(1, pace.old_workers)), _CROWDING_MAX)
+        missing_s = max(0.0, self._full_at - now)
+        missing = missing_s / self._refill_s if missing_s else 0.0
+        self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max) * crowding
+        self._full_at = now + (missing + 1) * self._refill_s  # all at the newest price
+
+
+class ChangeQueue:
+    """Holds at most one change per source; made and used inside one event loop.
+
+    Attributes:
+        bucket: Who applies what is handed out takes a token of it for each reload.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.bucket = Bucket(pace)
         self._pace = pace
         self._clock = asyncio.get_running_loop().time
         self._pending: dict[str, Change] = {}
@@ -50,8 +83,6 @@ class ChangeQueue:
         self._last = -math.inf
         self._leading = self._urgent = self._poked = False
         self._busy = True  # until somebody waits
-        self._refill_s = float(pace.refill_min)
-        self._full_at = -math.inf  # when the bucket would be full again
 
     def put(self, change: Change) -> None:
         """Keep *change* in place of an older one of its source."""
@@ -85,20 +116,6 @@ class ChangeQueue:
             self._busy = True  # a caller that gave up has something else to do
         return self._take()
 
-    def spend(self, cost_s: float, *, old_workers: int = 0) -> None:
-        """Take a token for a reload; the costlier it was, the later the next one comes.
-
-        Args:
-            cost_s: Seconds that it took.
-            old_workers: Bytes that workers of earlier configurations hold.
-        """
-        pace, now = self._pace, self._clock()
-        crowding = min(max(1.0, old_workers / max(1, pace.old_workers)), _CROWDING_MAX)
-        missing_s = max(0.0, self._full_at - now)
-        missing = missing_s / self._refill_s if missing_s else 0.0
-        self._refill_s = min(max(_COSTS_PER_TOKEN * cost_s, pace.refill_min), pace.refill_max) * crowding
-        self._full_at = now + (missing + 1) * self._refill_s  # all at the newest price
-
     def _note(self) -> None:
         now = self._clock()
         if self._first is None:
@@ -116,7 +133,7 @@ class ChangeQueue:
             if self._leading or self._urgent
             else min(self._last + pace.quiet, self._first + pace.limit)
         )
-        return max(settled, self._full_at - (pace.burst - 1) * self._refill_s)
+        return max(settled, self.bucket.ready_at())
 
     def _take(self) -> Batch:
         since = self._clock() if self._first is None else self._first

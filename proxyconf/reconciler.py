@@ -115,7 +115,7 @@ class Reconciler:
         steps, reloads = Steps({"snapshot": time.perf_counter() - started}), self._apply.reloads
         wait_s = await self._bring(snapshot, steps)
         if self._apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
-            self._queue.spend(time.perf_counter() - started, old_workers=self._apply.lingering.memory)
+            self._queue.bucket.spend(time.perf_counter() - started, old_workers=self._apply.lingering.memory)
             self._board.workers_counted(self._apply.lingering.count, self._apply.lingering.memory)
         return wait_s
 

@@ -37,7 +37,7 @@ async def due(queue: ChangeQueue) -> float:
 
 def spend(queue: ChangeQueue, *costs_s: float) -> None:
     for cost_s in costs_s:
-        queue.spend(cost_s)
+        queue.bucket.spend(cost_s)
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ async def test_the_bucket_lets_three_go_at_once() -> None:
     spend(queue, 0, 0)
     later(queue, 0.1)
     assert await due(queue) == pytest.approx(0.1 + GATHER)
-    queue.spend(0)
+    queue.bucket.spend(0)
     later(queue, 0.2)
     assert await due(queue) == REFILL_MIN  # the first token has come back
 
@@ -158,7 +158,7 @@ async def test_a_token_comes_back_after_four_times_the_cost(cost_s: float, refil
     spend(queue, cost_s, cost_s, cost_s)
     later(queue, 0.001)
     assert await due(queue) == refill_s
-    queue.spend(cost_s)
+    queue.bucket.spend(cost_s)
     later(queue, refill_s + 0.001)
     assert await due(queue) == 2 * refill_s
 
@@ -169,7 +169,7 @@ async def test_tokens_come_back_at_the_newest_price() -> None:
     spend(queue, 60, 60, 60)
     later(queue, 0.001)
     assert await due(queue) == REFILL_MAX
-    queue.spend(0)
+    queue.bucket.spend(0)
     later(queue, REFILL_MAX + 0.001)
     assert await due(queue) == REFILL_MAX + REFILL_MIN
 
@@ -184,7 +184,7 @@ async def test_tokens_come_back_at_the_newest_price() -> None:
 )
 async def test_old_workers_that_hold_too_much_slow_the_reloads(memory: int, times: int) -> None:
     queue = ChangeQueue(Pace(burst=1))
-    queue.spend(0, old_workers=memory)
+    queue.bucket.spend(0, old_workers=memory)
     queue.put(ONE)
     assert await due(queue) == times * REFILL_MIN
 
@@ -203,7 +203,7 @@ async def test_a_storm_gives_two_passes_a_second() -> None:
     async with storm(queue, 0.02):
         while now() < 20:
             passes.append(await due(queue))
-            queue.spend(0.05)
+            queue.bucket.spend(0.05)
     assert passes == [pytest.approx(LIMIT + number * (LIMIT + 0.02)) for number in range(39)]
 
 
@@ -214,7 +214,7 @@ async def test_a_storm_of_lone_changes_is_held_by_the_bucket() -> None:
     async with storm(queue, 0.03):
         while now() < 20:
             passes.append(await due(queue))
-            queue.spend(0.05)
+            queue.bucket.spend(0.05)
     assert len(passes) <= 3 + 2 * 20 + 1
     assert passes[-1] - passes[-21] == pytest.approx(10, abs=0.03)
 
