@@ -28,58 +28,96 @@ class Completed:
 
     Attributes:
         code: Exit code; negative: the signal that ended it.
-        output: Standard output and error as they came, its middle cut out when it is over 64 KiB.
+        output: Standard output and error as they came until it ended, the middle cut out when it is over
+            64 KiB.
     """
 
     code: int
     output: str
 
 
-async def run_command(argv: Sequence[str], *, timeout_s: float) -> Completed:
+class Running:
+    """Commands under way that may be cut short: our own end must not wait for a time-out."""
+
+    def __init__(self) -> None:
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Kill them, each with its children, and whatever is started from now on."""
+        self._ended = True
+        for process in tuple(self._processes):
+            _kill(process)
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Take in a command that has just been started."""
+        self._processes.add(process)
+        if self._ended:
+            _kill(process)
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        """Leave out a command that has ended."""
+        self._processes.discard(process)
+
+
+async def run_command(argv: Sequence[str], *, timeout_s: float, running: Running | None = None) -> Completed:
     """Run *argv*, never through a shell, without standard input and in a process group of its own.
 
-    A caller that is cancelled leaves it running to its end or time-out; no process outlives that.
+    A caller that is cancelled leaves it running to its end or time-out. What it leaves in the background when
+    it ends, a daemon for example, lives on.
+
+    Args:
+        argv: Program and arguments.
+        timeout_s: How long it may take.
+        running: Where it is listed meanwhile, so that it can be cut short.
 
     Raises:
         CommandError: It can't be started, or did not end in time and was killed with its children.
     """
-    return await asyncio.to_thread(_run, list(argv), timeout_s)
+    return await asyncio.to_thread(_run, list(argv), timeout_s, running or Running())
 
 
-def _run(argv: list[str], timeout_s: float) -> Completed:
+def _run(argv: list[str], timeout_s: float, running: Running) -> Completed:
+    # not a pipe: a daemon that a command starts may keep its output open for ever
+    output = os.memfd_create("output")
     try:
-        process = subprocess.Popen(  # noqa: S603 - argv is ours, and no shell reads it
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        process = _start(argv, output)
+        running.add(process)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired as exc:
+            raise CommandError(
+                f"run {' '.join(argv)}: not done after {timeout_s:g} s, so it was killed"
+                " (what does it wait for?)"
+            ) from exc
+        finally:
+            running.remove(process)
+            _kill(process)
+            process.wait()
+        return Completed(process.returncode, _read(output))
+    finally:
+        os.close(output)
+
+
+def _start(argv: list[str], output: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - no shell that the caller did not ask for
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     except OSError as exc:
         raise CommandError(f"run {argv[0]}: {exc.strerror} (is it installed, and may we run it?)") from exc
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as exc:
-        raise CommandError(
-            f"run {' '.join(argv)}: not done after {timeout_s:g} s, so it was killed (what does it wait for?)"
-        ) from exc
-    finally:
-        _end(process)
-    return Completed(process.returncode, _trim(output.decode(errors="replace")))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole group, unless the command came to its end; a child may still hold the pipe open."""
+def _read(output: int) -> str:
+    """Return what is in the file, its middle cut out when there is too much."""
+    size, half = os.fstat(output).st_size, _OUTPUT_MAX // 2
+    if size <= _OUTPUT_MAX:
+        return os.pread(output, size, 0).decode(errors="replace")
+    start, end = os.pread(output, half, 0), os.pread(output, half, size - half)
+    return f"{start.decode(errors='replace')}\n[...]\n{end.decode(errors='replace')}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:  # not waited for, so the group's number is still its own
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
-def _trim(text: str) -> str:
-    if len(text) <= _OUTPUT_MAX:
-        return text
-    half = _OUTPUT_MAX // 2
-    return f"{text[:half]}\n[...]\n{text[-half:]}"
