@@ -14,7 +14,7 @@ import aiohttp
 from aiodocker.exceptions import DockerError
 
 from proxyconf.errors import SourceError
-from proxyconf.sources._docker_connect import Address, open_session, read_certificates
+from proxyconf.sources._docker_connect import Address, open_session
 from proxyconf.sources._docker_errors import translated
 from proxyconf.sources._docker_events import ACTIONS
 from proxyconf.sources._docker_reading import (
@@ -25,6 +25,7 @@ from proxyconf.sources._docker_reading import (
     read_event,
     read_stop,
 )
+from proxyconf.sources._tls import read_certificates
 
 if TYPE_CHECKING:
     import ssl

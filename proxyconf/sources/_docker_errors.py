@@ -7,7 +7,6 @@ in the text of others. They are told apart here, once, and become `SourceError` 
 from __future__ import annotations
 
 import errno
-import os
 import re
 import ssl
 import stat
@@ -19,13 +18,13 @@ import aiohttp
 from aiodocker.exceptions import DockerError
 
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
+from proxyconf.sources._failures import causes, system_reason, trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxyconf.sources._docker_connect import Address
 
-_TEXT_MAX = 200
 _FOREIGN = (
     aiohttp.ClientError,
     DockerError,
@@ -57,11 +56,11 @@ def _explain(exc: Exception, operation: str, address: Address) -> tuple[type[Sou
     if isinstance(exc, (aiohttp.ClientError, DockerError, OSError)):
         return _connection(exc, address)
     what = "an error without a message" if exc.args == ("message",) else repr(exc)
-    return SourceError, f"the answer is not an engine's: {_trim(what)} (is it Docker's API? check url)"
+    return SourceError, f"the answer is not an engine's: {trim(what)} (is it Docker's API? check url)"
 
 
 def _connection(exc: Exception, address: Address) -> tuple[type[SourceError], str]:
-    chain = _chain(exc)
+    chain = causes(exc)
     if any(isinstance(cause, TimeoutError) for cause in chain):
         return (
             SourceError,
@@ -73,7 +72,7 @@ def _connection(exc: Exception, address: Address) -> tuple[type[SourceError], st
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.errno:
             return _socket(cause, address) if address.socket else _network(cause, address)
-    return _lost(_trim(str(exc)) or type(exc).__name__, address)
+    return _lost(trim(str(exc)) or type(exc).__name__, address)
 
 
 def _lost(reason: str, address: Address) -> tuple[type[SourceError], str]:
@@ -82,17 +81,8 @@ def _lost(reason: str, address: Address) -> tuple[type[SourceError], str]:
     return SourceError, f"connection lost: {reason} (the engine stops, or a proxy cut it{hint})"
 
 
-def _chain(exc: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    cause: BaseException | None = exc
-    while cause and cause not in found:
-        found.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return found
-
-
 def _status(exc: DockerError, operation: str) -> tuple[type[SourceError], str]:
-    text = f"{exc.status} {_trim(re.sub(r'<[^>]*>', ' ', str(exc.message)))}"  # a proxy's page
+    text = f"{exc.status} {trim(re.sub(r'<[^>]*>', ' ', str(exc.message)))}"  # a proxy's page
     if "client version" in text:
         return SourceDeniedError, f"{text} (remove api_version, or set one that the engine takes)"
     if "HTTPS server" in text:
@@ -119,11 +109,11 @@ def _tls(text: str) -> tuple[type[SourceError], str]:
         mend = "the engine speaks plain HTTP there: write http:// in url, without ca, cert and key"
     else:
         mend = "the engine refuses our certificate: set cert and key to ones that its authority signed"
-    return SourceDeniedError, f"TLS: {_trim(re.sub(r' *[(]_ssl.*', '', text))} ({mend})"
+    return SourceDeniedError, f"TLS: {trim(re.sub(r' *[(]_ssl.*', '', text))} ({mend})"
 
 
 def _network(exc: OSError, address: Address) -> tuple[type[SourceError], str]:
-    reason = _system(exc)
+    reason = system_reason(exc)
     if exc.errno in (errno.ECONNRESET, errno.EPIPE):
         return _lost(reason, address)
     return SourceError, f"{reason} (does the engine listen there? check url)"
@@ -138,7 +128,7 @@ def _socket(exc: OSError, address: Address) -> tuple[type[SourceError], str]:
             "no such socket (is the engine running? in a container, mount the folder that holds its socket)"
         )
     if exc.errno != errno.ECONNREFUSED:
-        return _lost(_system(exc), address)
+        return _lost(system_reason(exc), address)
     if path.is_dir():
         return SourceDeniedError, (
             "a folder, not a socket (an engine makes one where it shall mount what does not exist:"
@@ -150,13 +140,6 @@ def _socket(exc: OSError, address: Address) -> tuple[type[SourceError], str]:
     )
 
 
-def _system(exc: OSError) -> str:
-    """Return the system's words for an error: asyncio puts the address in their place."""
-    if exc.errno is None or exc.errno < 0:  # of name resolution
-        return _trim(str(exc.strerror)).lower()
-    return os.strerror(exc.errno).lower()
-
-
 def _way_in(path: Path) -> str:
     """Name the group that may use the socket."""
     try:
@@ -166,8 +149,3 @@ def _way_in(path: Path) -> str:
     if status.st_mode & stat.S_IWGRP:
         return f"run with the group {status.st_gid}, which may use the socket; a container: group_add"
     return "run as the socket's owner"
-
-
-def _trim(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT_MAX else line[: _TEXT_MAX - 3] + "..."

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from proxyconf.errors import UsageError
 from proxyconf.model import Listing
-from proxyconf.sources._docker_connect import DEFAULT_URL, Address, Tls, read_address
+from proxyconf.sources._docker_connect import DEFAULT_URL, Address, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
 from proxyconf.sources._docker_reading import Event
+from proxyconf.sources._tls import Tls
 from proxyconf.tables import Share, SourcePolicy
 from proxyconf.units import Seconds
 

@@ -18,8 +18,9 @@ from aiodocker.exceptions import DockerError
 from proxyconf.config import SourceTable
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources import open_source
-from proxyconf.sources._docker_connect import Address, Tls, read_address, read_certificates
+from proxyconf.sources._docker_connect import Address, read_address
 from proxyconf.sources._docker_errors import translated
+from proxyconf.sources._tls import Tls, read_certificates
 from tests.unit.docker_api import ScriptedEngine
 
 if TYPE_CHECKING:
