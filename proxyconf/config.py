@@ -15,7 +15,6 @@ import tomli
 
 from proxyconf.errors import UsageError
 from proxyconf.tables import Table, Tables
-from proxyconf.units import ListenAddress, Network, Seconds, Size
 from proxyconf.values import spelling
 
 if TYPE_CHECKING:
@@ -257,6 +256,6 @@ def _decode(into: type, value: object) -> object:
         if not isinstance(value, str) or not value:
             raise ValueError("expected a path")
         return Path(value)
-    if issubclass(into, Seconds | Size | ListenAddress | Network):
-        return into.parse(value)
+    if parse := getattr(into, "parse", None):
+        return parse(value)
     raise NotImplementedError(into)

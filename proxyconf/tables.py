@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from proxyconf.errors import BadValueError
-from proxyconf.units import ListenAddress, Network, Seconds, Size
+from proxyconf.units import Duration, ListenAddress, Network, Seconds, Size
 from proxyconf.values import host
 
 
@@ -172,6 +172,9 @@ class Confd(Table, frozen=True, kw_only=True):
         prefix: Put before the keys of every resource.
         prefix_rule: What happens to a resource's own prefix then: ``replace``, as the original confd does, or
             ``join``, as its maintained fork does: first this one, then its own.
+        files: Resource files besides those below ``conf.d``.
+        check_cmd_timeout: How long a resource's check_cmd may take, where it does not say so itself.
+        reload_cmd_timeout: The same for its reload_cmd.
         sync_only: Write the files, and run neither check nor reload commands.
         keep_stage_file: Leave the rendered file beside its destination.
     """
@@ -179,6 +182,9 @@ class Confd(Table, frozen=True, kw_only=True):
     dir: Path = Path("/etc/proxyconf")
     prefix: str = ""
     prefix_rule: Literal["replace", "join"] = "replace"
+    files: tuple[Path, ...] = ()
+    check_cmd_timeout: Duration = Duration(30)
+    reload_cmd_timeout: Duration = Duration(60)
     sync_only: bool = False
     keep_stage_file: bool = False
 

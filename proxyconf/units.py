@@ -6,6 +6,8 @@ import ipaddress
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6} | _UNITS
+_GO_PART = rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(_GO_UNITS)})"
 
 
 class Seconds(float):
@@ -18,6 +20,20 @@ class Seconds(float):
         if not found:
             raise ValueError(f'{text!r} is no duration (write "250ms", "10s", "5m" or "1h")')
         return cls(float(found[1]) * _UNITS[found[2]])
+
+
+class Duration(Seconds):
+    """A duration as Go programs write it, ``"1m30s"``, ``"1.5h"``, ``"500ms"``, or a number of seconds."""
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Read *text*; raise ValueError when it is no duration."""
+        plain = str(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else ""
+        if re.fullmatch(r"\d+(?:\.\d+)?", plain):
+            return cls(plain)
+        if not re.fullmatch(rf"(?:{_GO_PART})+", plain):
+            raise ValueError(f'{text!r} is no duration (write "30s", "1m30s", "500ms", or seconds)')
+        return cls(sum(float(number) * _GO_UNITS[unit] for number, unit in re.findall(_GO_PART, plain)))
 
 
 class Size(int):

@@ -1,0 +1,1 @@
+"""Template resources as confd has them: their keys, their functions, and what renders them. Pure."""
