@@ -83,10 +83,10 @@ def read_servers(endpoints: Sequence[str]) -> tuple[Server, ...]:
     family = _common_family([host for _, host, _ in parsed])
     if parsed[0][0] or not family:
         return tuple(
-            Server(f"dns:///{_join(host, port)}", url, secure)
+            Server(f"dns:///{join(host, port)}", url, secure)
             for url, (secure, host, port) in zip(endpoints, parsed, strict=True)
         )
-    addresses = [_join(host, port) for _, host, port in parsed]
+    addresses = [join(host, port) for _, host, port in parsed]
     turns = [[*range(first, len(addresses)), *range(first)] for first in range(len(addresses))]
     return tuple(
         Server(
@@ -119,7 +119,8 @@ def _common_family(hosts: Sequence[str]) -> str:
     return f"ipv{versions.pop()}" if len(versions) == 1 else ""
 
 
-def _join(host: str, port: int) -> str:
+def join(host: str, port: int) -> str:
+    """Return both as one text, as gRPC and URLs have it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -124,7 +124,7 @@ _MEANINGS = (
     _lost(
         "larger than max",
         f"{PAGE} keys are more than {ANSWER_BYTES_MAX >> 20} MiB",
-        "are all keys below prefix meant for proxyconf?",
+        "are all these keys meant for proxyconf?",
     ),
     _lost(
         r"UNAVAILABLE: (?:Stream removed \()?([^()]*)",

@@ -1,4 +1,8 @@
-"""The keys below a prefix, kept in step with etcd and published as listings."""
+"""The keys that we follow, kept in step with etcd and published as listings.
+
+What is followed: all keys below the source's prefix, for routes, and for each need of a template the key of
+that name and all below it. A key may be wanted for both.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,50 @@ from typing import TYPE_CHECKING, Any
 from proxyconf.model import Entry, Listing, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 _DELETE = 1  # mvccpb.Event.EventType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class KeyRange:
-    """All keys below a prefix: from `start` up to, and without, `end`."""
+    """All keys from `start` up to, and without, `end`."""
 
     start: bytes
     end: bytes
 
 
-def key_range(prefix: str) -> KeyRange:
-    """Return the range of the keys below *prefix*: below ``/a`` is ``/a/b``, but not ``/ab``."""
-    start = f"{prefix.rstrip('/')}/".encode()
+def key_ranges(prefix: str, needs: Iterable[str]) -> tuple[KeyRange, ...]:
+    """Return the ranges that hold every wanted key; they are ascending and have no key in common.
+
+    Args:
+        prefix: Only what is below it: below ``/a`` is ``/a/b``, but neither ``/a`` nor ``/ab``. "" for none.
+        needs: The key itself and what is below it. Their ranges also hold what sorts between the two, such as
+            ``/a-b``, which a `Mirror` passes over: one range is one watch.
+    """
+    wanted = {_below(prefix)} if prefix else set()
+    wanted |= {_from(need) for need in needs}
+    found: list[KeyRange] = []
+    for one in sorted(wanted):
+        # of two ranges of this kind, one holds the other or they are apart
+        if not found or one.start >= found[-1].end:
+            found.append(one)
+    return tuple(found)
+
+
+def _below(name: str) -> KeyRange:
+    start = _folder(name)
     return KeyRange(start, prefix_end(start))
+
+
+def _from(need: str) -> KeyRange:
+    below = _below(need)
+    return KeyRange(below.start[:-1] or b"/", below.end)
+
+
+def _folder(name: str) -> bytes:
+    """Return what the names of all keys below *name* start with."""
+    return f"{name.rstrip('/')}/".encode()
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -35,7 +66,7 @@ def prefix_end(prefix: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All keys of a range at one revision.
+    """All keys of some ranges at one revision.
 
     Attributes:
         cluster: Identity of the cluster.
@@ -49,35 +80,40 @@ class Listed:
 
 
 class Mirror:
-    """What etcd holds below a prefix, as far as we heard.
+    """What etcd holds of the wanted keys, as far as we heard.
 
     Attributes:
         cluster: Identity of the cluster.
         revision: Of the latest list, or of the latest change since.
     """
 
-    def __init__(self, source: str, keys: KeyRange) -> None:
+    def __init__(self, source: str, prefix: str, needs: Sequence[str] = ()) -> None:
         self.cluster = ""
         self.revision = 0
         self._source = source
-        self._start = keys.start
         self._listed = 0
-        self._entries: dict[str, Entry] = {}
+        base = _folder(prefix) if prefix else b""
+        self._keys = _View((base,) if prefix else (), cut=len(base))
+        folders = tuple(_folder(need) for need in needs)
+        self._pairs = _View(folders, frozenset(folder[:-1] for folder in folders))
+        self._views = [view for view in (self._keys, self._pairs) if view.folders]
         self._unreadable: dict[bytes, Problem] = {}
-        base = keys.start.decode().replace("{", "{{").replace("}", "}}")
-        self._place = f"{source} key '{base}{{key}}'"
+        shown = base.decode().replace("{", "{{").replace("}", "}}")
+        self._place = f"{source} key '{shown}{{key}}'"
 
     def take(self, listed: Listed) -> bool:
         """Replace everything; tell whether anything is different now."""
-        before = (self.cluster, self._entries, self._unreadable)
+        before = (self.cluster, self._unreadable, [view.entries for view in self._views])
         self.cluster, self.revision, self._listed = listed.cluster, listed.revision, listed.revision
-        self._entries, self._unreadable = {}, {}
+        self._unreadable = {}
+        for view in self._views:
+            view.clear()
         for pair in listed.pairs:
             self._put(pair)
-        return before != (self.cluster, self._entries, self._unreadable)
+        return before != (self.cluster, self._unreadable, [view.entries for view in self._views])
 
     def apply(self, events: Iterable[Any]) -> bool:
-        """Make all changes of one answer of a watch; tell whether anything is different now."""
+        """Make the changes that a watch told of; tell whether anything is different now."""
         changed = False
         for event in events:
             pair = event.kv
@@ -85,7 +121,8 @@ class Mirror:
             if pair.mod_revision <= self._listed:
                 continue  # a list was faster than the watch
             changed |= self._drop(pair.key) if event.type == _DELETE else self._put(pair)
-            self.revision = pair.mod_revision
+            # watches of several ranges may be ahead of each other
+            self.revision = max(self.revision, pair.mod_revision)
         return changed
 
     def listing(self) -> Listing:
@@ -94,32 +131,83 @@ class Mirror:
             self._source,
             self.revision,
             self.cluster,
-            keys=dict(self._entries),
+            keys=self._keys.published(),
+            pairs=self._pairs.published(),
             problems=tuple(self._unreadable.values()),
             place=self._place,
         )
 
     def _put(self, pair: Any) -> bool:  # noqa: ANN401 - grpc has no types
-        entry = Entry(pair.value, pair.create_revision)
-        key = self._key(pair.key)
-        if key is None:
-            changed = pair.key not in self._unreadable
-            self._unreadable[pair.key] = Problem(
-                "source", f"{self._source} key {pair.key!r}", "its name is not UTF-8 (rename or delete it)"
+        raw, entry, changed = pair.key, Entry(pair.value, pair.create_revision), False
+        try:
+            for view in self._views:
+                changed |= view.put(raw, entry)
+        except UnicodeDecodeError:
+            changed = raw not in self._unreadable
+            self._unreadable[raw] = Problem(
+                "source", f"{self._source} key {raw!r}", "its name is not UTF-8 (rename or delete it)"
             )
-            return changed
-        changed = self._entries.get(key) != entry
-        self._entries[key] = entry
         return changed
 
     def _drop(self, raw: bytes) -> bool:
-        key = self._key(raw)
-        gone = self._unreadable.pop(raw, None) if key is None else self._entries.pop(key, None)
-        return gone is not None
-
-    def _key(self, raw: bytes) -> str | None:
-        """Return the name below the prefix; None when it is no text."""
+        changed = False
         try:
-            return raw[len(self._start) :].decode()
+            for view in self._views:
+                changed |= view.drop(raw)
         except UnicodeDecodeError:
-            return None
+            changed = self._unreadable.pop(raw, None) is not None
+        return changed
+
+
+class _View:
+    """The keys that are wanted for one purpose, by the names that they have there.
+
+    Attributes:
+        folders: What is below them is wanted; each ends with a slash.
+        entries: Name to entry.
+    """
+
+    def __init__(
+        self, folders: tuple[bytes, ...], names: frozenset[bytes] = frozenset(), *, cut: int = 0
+    ) -> None:
+        self.folders = folders
+        self.entries: dict[str, Entry] = {}
+        self._names = names
+        self._cut = cut
+        self._copy: Mapping[str, Entry] | None = None
+
+    def clear(self) -> None:
+        self.entries, self._copy = {}, None
+
+    def put(self, raw: bytes, entry: Entry) -> bool:
+        """Keep *entry* if it is wanted; tell whether it is news."""
+        name = self._name(raw)
+        if name is None or self.entries.get(name) == entry:
+            return False
+        self.entries[name] = entry
+        self._copy = None
+        return True
+
+    def drop(self, raw: bytes) -> bool:
+        """Forget an entry; tell whether it was there."""
+        name = self._name(raw)
+        if name is None or self.entries.pop(name, None) is None:
+            return False
+        self._copy = None
+        return True
+
+    def published(self) -> Mapping[str, Entry]:
+        """Return a copy: the same one, until something changes."""
+        if self._copy is None:
+            self._copy = dict(self.entries)
+        return self._copy
+
+    def _name(self, raw: bytes) -> str | None:
+        """Return the key's name; None if it is not wanted.
+
+        Raises:
+            UnicodeDecodeError: It is no text.
+        """
+        if raw.startswith(self.folders) or raw in self._names:
+            return raw[self._cut :].decode()
+        return None

@@ -1,8 +1,9 @@
-"""A connection to etcd: lists a range at one revision, and reads the raw stream of a watch."""
+"""A connection to etcd: lists ranges at one revision, and reads the raw stream of their watches."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections import deque
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # without it, a member that has lost its peers keeps a watch open, and silent, for ever
 _METADATA = (("hasleader", "true"),)
+_NAMED_MAX = 3  # ranges, in a message
+_JOIN_S = 0.001  # four answers for one transaction came within 0.3 ms (median), 0.8 ms (of 95 %)
 
 
 @asynccontextmanager
@@ -47,8 +50,8 @@ class Client:
         self._keys = rpc.KVStub(channel)
         self._watch = rpc.WatchStub(channel)
 
-    async def list(self, keys: KeyRange) -> Listed:
-        """Return all keys of the range, as they were at one revision.
+    async def list(self, ranges: Sequence[KeyRange]) -> Listed:
+        """Return all keys of the ranges, of which there is at least one, as they were at one revision.
 
         Raises:
             SourceError: No answer, or the history was compacted between two pages.
@@ -56,8 +59,12 @@ class Client:
         """
         if self._user:
             await self._log_in()
-        with translated(f"list {keys.start.decode()!r}", self._server):
-            return await self._pages(keys)
+        parts: list[Listed] = []
+        for keys in ranges:
+            with translated(f"list {keys.start.decode()!r}", self._server):
+                parts.append(await self._pages(keys, parts[0].revision if parts else 0))
+        pairs = itertools.chain.from_iterable([part.pairs for part in parts])
+        return Listed(parts[0].cluster, parts[0].revision, tuple(pairs))
 
     async def _log_in(self) -> None:
         """Get a token: before every list, because tokens expire."""
@@ -66,8 +73,9 @@ class Client:
             answer = await self._auth.Authenticate(request, timeout=self._timeout_s)
         self._metadata = (*_METADATA, ("token", answer.token))
 
-    async def _pages(self, keys: KeyRange) -> Listed:
-        start, revision = keys.start, 0
+    async def _pages(self, keys: KeyRange, revision: int) -> Listed:
+        """Return all keys of the range at *revision*; 0 is the newest."""
+        start = keys.start
         pairs: list[Any] = []
         while True:
             request = rpc.RangeRequest(key=start, range_end=keys.end, limit=PAGE, revision=revision)
@@ -79,30 +87,35 @@ class Client:
             start = page.kvs[-1].key + b"\0"
 
     @asynccontextmanager
-    async def watch(self, keys: KeyRange, *, since: int, idle_s: float) -> AsyncIterator[Watch]:
-        """Follow the changes of the range from revision *since* on; leaving ends the call.
+    async def watch(self, ranges: Sequence[KeyRange], *, since: int, idle_s: float) -> AsyncIterator[Watch]:
+        """Follow the changes of the ranges from revision *since* on; leaving ends the call.
 
         Args:
-            keys: What to watch.
+            ranges: What to watch: with a watch for each, all on one stream.
             since: The first revision that is of interest.
             idle_s: After so long without a word from etcd, ask whether it is still there.
 
         Raises:
             SourceError: The watch could not be opened.
         """
-        operation = f"watch {keys.start.decode()!r}"
         watch = Watch(
             self._watch.Watch(metadata=self._metadata),
-            operation=operation,
+            operation=f"watch {_named(ranges)}",
             server=self._server,
             idle_s=idle_s,
             answer_s=self._timeout_s,
         )
         try:
-            await watch.open(keys, since)
+            await watch.open(ranges, since)
             yield watch
         finally:
             await watch.close()
+
+
+def _named(ranges: Sequence[KeyRange]) -> str:
+    names = ", ".join(repr(keys.start.decode()) for keys in ranges[:_NAMED_MAX])
+    more = len(ranges) - _NAMED_MAX
+    return f"{names} and {more} more" if more > 0 else names
 
 
 class Call(Protocol):
@@ -122,7 +135,10 @@ class Call(Protocol):
 
 
 class Watch:
-    """A watch as a stream of changes, each whole; every end of it is an error.
+    """The watches of some ranges as one stream of changes; every end of one of them is an error.
+
+    What etcd sends for one watch comes whole. A transaction that concerns several comes in as many answers,
+    a moment after each other, and nothing says how many; so they are waited for, and mostly joined.
 
     etcd may be frozen, or the way to it cut, without any sign on the connection, so when it is silent it is
     asked for its progress. The revision in its answer is not used: it may be ahead of what was delivered
@@ -137,25 +153,29 @@ class Watch:
         self._answer_s = answer_s
         self._clock = asyncio.get_running_loop().time
         self._asked = False
+        self._several = False
+        self._uncreated = 0
         self._patient_until = 0.0
-        self._reading: asyncio.Task[None] | None = None
         self._inbox: deque[Any] = deque()
         self._arrived = asyncio.Event()
-        self._joined: list[Any] = []
+        self._fragments: dict[int, list[Any]] = {}
+        # a task of its own, since a read that is cancelled cancels the whole call
+        self._reading = asyncio.create_task(self._read(), name=operation)
 
-    async def open(self, keys: KeyRange, since: int) -> None:
-        """Ask for the changes of *keys* from revision *since* on."""
-        await self._ask(
-            create_request=rpc.WatchCreateRequest(
+    async def open(self, ranges: Sequence[KeyRange], since: int) -> None:
+        """Ask for the changes of the ranges from revision *since* on."""
+        self._uncreated, self._several = len(ranges), len(ranges) > 1
+        creates = [
+            rpc.WatchCreateRequest(
                 key=keys.start,
                 range_end=keys.end,
                 start_revision=since,
                 progress_notify=True,
                 fragment=True,  # else a burst of more than gRPC's limit ends the stream
             )
-        )
-        # a task of its own, since a read that is cancelled cancels the whole call
-        self._reading = asyncio.create_task(self._read(), name=self._operation)
+            for keys in ranges
+        ]
+        await self._ask(*[rpc.WatchRequest(create_request=create) for create in creates])
 
     async def receive(self, *, until: float) -> Sequence[Any]:
         """Return the events of the next change and of all that are there by now.
@@ -168,22 +188,29 @@ class Watch:
         """
         events: list[Any] = []
         while not events and await self._wait(until):
-            while self._inbox and not (events and self._is_end(self._inbox[0])):
-                answer = self._inbox.popleft()
-                self._check(answer)
-                self._joined += answer.events
-                if not answer.fragment:
-                    events += self._joined
-                    self._joined = []
+            self._take(events)
+        if events and self._several:
+            await asyncio.sleep(_JOIN_S)
+            self._take(events)
         return events
+
+    def _take(self, events: list[Any]) -> None:
+        """Add to *events* what is there; an end stays there if something came before it."""
+        while self._inbox and not (events and self._is_end(self._inbox[0])):
+            answer = self._inbox.popleft()
+            self._check(answer)
+            if answer.fragment:
+                self._fragments.setdefault(answer.watch_id, []).extend(answer.events)
+            else:
+                events += self._fragments.pop(answer.watch_id, ())
+                events += answer.events
 
     async def close(self) -> None:
         """End the call, and wait until nothing of it is left."""
         self._call.cancel()
-        if self._reading is not None:
-            self._reading.cancel()
-            # whatever it ends with is of no interest any more
-            await asyncio.gather(self._reading, return_exceptions=True)
+        self._reading.cancel()
+        # whatever it ends with is of no interest any more
+        await asyncio.gather(self._reading, return_exceptions=True)
 
     async def _read(self) -> None:
         """Take in answers as they come: in a burst, many between two looks at them."""
@@ -191,18 +218,19 @@ class Watch:
             while True:
                 answer = await self._call.read()
                 self._inbox.append(answer)
-                self._asked = False
-                self._patient_until = self._clock() + self._idle_s
-                self._arrived.set()
                 if answer is grpc.aio.EOF:
                     return
+                self._uncreated -= answer.created
+                self._asked = self._uncreated > 0
+                self._patient_until = self._clock() + (self._answer_s if self._asked else self._idle_s)
+                self._arrived.set()
         finally:
             self._arrived.set()
 
     async def _wait(self, until: float) -> bool:
         """Wait for an answer; return False when it is *until* before one came."""
         while not self._inbox:
-            if self._reading and self._reading.done():
+            if self._reading.done():
                 with translated(self._operation, self._server):
                     self._reading.result()
             self._arrived.clear()
@@ -212,7 +240,7 @@ class Watch:
                     await self._arrived.wait()
                 continue
             if self._clock() >= self._patient_until:
-                await self._ask(progress_request=rpc.WatchProgressRequest())
+                await self._ask(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
             elif self._clock() >= until:
                 return False
         return True
@@ -229,8 +257,8 @@ class Watch:
         if answer.canceled:
             raise self._error(answer.cancel_reason or "etcd cancelled it without a reason")
 
-    async def _ask(self, **request: Any) -> None:  # noqa: ANN401 - grpc has no types
-        """Send a request that must be answered, unless one is already overdue."""
+    async def _ask(self, *requests: Any) -> None:  # noqa: ANN401 - grpc has no types
+        """Send requests that must be answered, unless an answer is already overdue."""
         if self._asked:
             raise self._error("DEADLINE_EXCEEDED")
         self._asked = True
@@ -238,7 +266,8 @@ class Watch:
         # a call that has just ended says why to who reads it; grpc.aio's write only says that it has
         with translated(self._operation, self._server), suppress(asyncio.InvalidStateError):
             async with asyncio.timeout(self._answer_s):
-                await self._call.write(rpc.WatchRequest(**request))
+                for request in requests:
+                    await self._call.write(request)
 
     def _error(self, text: str) -> SourceError:
         return explain(text, self._operation, self._server)

@@ -1,19 +1,20 @@
-"""The keys below a prefix of an etcd v3, listed once and then followed by a watch.
+"""The keys of an etcd v3 that routes and templates need, listed once and then followed by watches.
 
     [etcd]
     endpoints = ["https://etcd1.example.com:2379", "https://etcd2.example.com:2379"]
     prefix = "/proxyconf"
     ca = "/etc/proxyconf/etcd-ca.pem"
 
-A list and a watch from the next revision on miss nothing. Whatever may be wrong with a watch (it ended, it is
-silent, its history was compacted) ends it; the supervisor starts anew, on a new connection to the next
+Routes are read from the keys below its prefix; templates get those that they need, wherever they are.
+
+A list and watches from the next revision on miss nothing. Whatever may be wrong with a watch (it ended, it is
+silent, its history was compacted) ends all; the supervisor starts anew, on a new connection to the next
 endpoint, with a list. So there is nothing to repair.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,8 @@ import msgspec
 
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources._etcd_connect import Files, Secrets, read_files, read_servers
-from proxyconf.sources._etcd_mirror import Mirror, key_range
+from proxyconf.sources._etcd_mirror import Mirror, key_ranges
+from proxyconf.sources._etcd_servers import InTurn, read_record, servers_by_srv
 from proxyconf.sources._etcd_stream import connect
 from proxyconf.tables import SourcePolicy
 from proxyconf.units import Seconds
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Listing
     from proxyconf.sources._etcd_connect import Server
     from proxyconf.sources._etcd_mirror import Listed
+    from proxyconf.sources._etcd_servers import Servers
 
 
 class Settings(SourcePolicy, frozen=True, kw_only=True):
@@ -40,7 +43,11 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
 
     Attributes:
         endpoints: ``http://HOST:PORT`` or ``https://HOST:PORT`` of the members of one cluster.
-        prefix: Only keys below it are read: ``/proxyconf/services/web/1``, but not ``/proxyconfx``.
+        srv_record: A DNS SRV record that names the members, instead of `endpoints`; it is resolved for every
+            connection. They are reached by TLS if the record is one for TLS
+            (``_etcd-client-ssl._tcp.example.com``), has ``https://`` before it, or ca or cert is set.
+        prefix: Routes are read from the keys below it: ``/proxyconf/services/web/1``, but not
+            ``/proxyconfx``. ``/`` is the whole store, "" none of it: then etcd is for templates only.
         user: Where etcd asks for one.
         password: The user's.
         password_file: A file with the password, instead.
@@ -54,6 +61,7 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     """
 
     endpoints: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("http://127.0.0.1:2379",)
+    srv_record: str = ""
     prefix: str = "/proxyconf"
     user: str = ""
     password: str = ""
@@ -72,17 +80,14 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Etc
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
-    del needs  # these files hold services and routes only
     try:
         _check(settings)
-        servers = read_servers(settings.endpoints)
         files = Files(settings.ca, settings.cert, settings.key, settings.password_file)
-        if not servers[0].secure:
-            _check_plain(files)
+        servers = _servers(settings, files)
         read_files(files)
     except UsageError as exc:
         raise UsageError(f"[{name}] {exc}") from exc
-    return EtcdSource(name, settings, servers, files)
+    return EtcdSource(name, settings, servers, files, needs)
 
 
 def _check(settings: Settings) -> None:
@@ -98,9 +103,21 @@ def _check(settings: Settings) -> None:
         raise UsageError("password: whose? (set user)")
 
 
-def _check_plain(files: Files) -> None:
+def _servers(settings: Settings, files: Files) -> Servers:
+    if settings.srv_record:
+        record, secure = read_record(settings.srv_record, files)
+        if not secure:
+            _check_plain("srv_record", files)
+        return servers_by_srv(record, secure=secure, timeout_s=float(settings.timeout))
+    servers = read_servers(settings.endpoints)
+    if not servers[0].secure:
+        _check_plain("endpoints", files)
+    return InTurn(servers)
+
+
+def _check_plain(key: str, files: Files) -> None:
     if files.ca or files.cert or files.key:
-        raise UsageError("endpoints: plain http takes no ca, cert or key (write https://, or leave them out)")
+        raise UsageError(f"{key}: plain http takes no ca, cert or key (write https://, or leave them out)")
 
 
 class EtcdSource:
@@ -111,22 +128,31 @@ class EtcdSource:
         policy: Its settings.
     """
 
-    def __init__(self, name: str, settings: Settings, servers: Sequence[Server], files: Files) -> None:
+    def __init__(
+        self, name: str, settings: Settings, servers: Servers, files: Files, needs: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.policy = settings
-        self._servers = itertools.cycle(servers)
+        self._servers = servers
         self._files = files
-        self._keys = key_range(settings.prefix)
+        self._needs = needs
+        self._ranges = key_ranges(settings.prefix, needs)
 
     async def watch(self) -> AsyncGenerator[Listing, None]:
-        """Connect to the next endpoint, yield all keys at once, and again after every change.
+        """Connect to the next server, yield all keys at once, and again after every change.
+
+        Where no key is wanted, etcd is not asked at all.
 
         Raises:
             SourceError: etcd was lost, is silent or without a leader, or went back to an earlier state.
             SourceDeniedError: It refuses us, or we do not trust it.
         """
-        settings, keys, clock = self.policy, self._keys, asyncio.get_running_loop().time
-        server, mirror = next(self._servers), Mirror(self.name, keys)
+        settings, ranges, clock = self.policy, self._ranges, asyncio.get_running_loop().time
+        mirror = Mirror(self.name, settings.prefix, self._needs)
+        if not ranges:
+            yield mirror.listing()
+            await asyncio.Event().wait()
+        server = await self._servers.next()
         connection = connect(
             server,
             await self._read_secrets(server),
@@ -134,14 +160,15 @@ class EtcdSource:
             timeout_s=float(settings.timeout),
         )
         async with connection as client:
-            mirror.take(await client.list(keys))
+            mirror.take(await client.list(ranges))
+            self._servers.served()
             yield mirror.listing()
             relist_at = clock() + self._pause_s()
-            async with client.watch(keys, since=mirror.revision + 1, idle_s=float(settings.idle)) as watch:
+            async with client.watch(ranges, since=mirror.revision + 1, idle_s=float(settings.idle)) as watch:
                 while True:
                     changed = mirror.apply(await watch.receive(until=relist_at))
                     if clock() >= relist_at:
-                        changed |= _take_again(mirror, await client.list(keys), server)
+                        changed |= _take_again(mirror, await client.list(ranges), server)
                         relist_at = clock() + self._pause_s()
                     if changed:
                         yield mirror.listing()

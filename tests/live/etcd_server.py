@@ -166,6 +166,10 @@ class EtcdServer:
         self.kill()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
+    def new_identity(self) -> None:
+        """Let its data be another cluster's the next time they are made; see `wipe`."""
+        self._flags = (*self._flags, f"--initial-cluster-token={time.monotonic_ns()}")
+
     def ctl(self, *args: str, timeout_s: float = 10) -> str:
         """Run etcdctl with *args* and return what it prints.
 

@@ -10,7 +10,7 @@ from proxyconf.config import SourceTable
 from proxyconf.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from proxyconf.model import Listing
     from proxyconf.sources import Source
@@ -40,8 +40,12 @@ def values(listing: Listing) -> dict[str, bytes]:
     return {key: entry.value for key, entry in listing.keys.items()}
 
 
-def source(*endpoints: str, **settings: object) -> Source:
-    return open_source(SourceTable("etcd", "etcd", {"endpoints": list(endpoints), **settings}, "test"))
+def pairs(listing: Listing) -> dict[str, bytes]:
+    return {name: entry.value for name, entry in listing.pairs.items()}
+
+
+def source(*endpoints: str, needs: Sequence[str] = (), **settings: object) -> Source:
+    return open_source(SourceTable("etcd", "etcd", {"endpoints": list(endpoints), **settings}, "test"), needs)
 
 
 @asynccontextmanager

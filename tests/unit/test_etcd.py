@@ -1,30 +1,27 @@
-"""The etcd source without an etcd: settings, addresses, files, key names, and what a mirror holds."""
+"""The etcd source without an etcd: settings, addresses, records, files, and what we use of its library."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import aclosing
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.config import SourceTable
-from proxyconf.errors import SourceError, UsageError
-from proxyconf.model import Entry, Listing
+from proxyconf.errors import UsageError
+from proxyconf.model import Listing
 from proxyconf.sources import open_source
 from proxyconf.sources._etcd_connect import Files, Server, read_files, read_servers
-from proxyconf.sources._etcd_mirror import KeyRange, Listed, Mirror, key_range, prefix_end
 from proxyconf.sources._etcd_rpc import rpc
-from proxyconf.sources.etcd import Settings, _take_again
+from proxyconf.sources._etcd_servers import read_record
+from proxyconf.sources.etcd import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-SERVER = Server("dns:///etcd:2379", "http://etcd:2379")
 OPENSSL = shutil.which("openssl")
 
 
@@ -63,6 +60,15 @@ def refusal(values: dict[str, object]) -> str:
         pytest.param({"timeout": "0s"}, "timeout: must be more than 0", id="timeout"),
         pytest.param({"idle": "0s"}, "idle: must be more than 0", id="idle"),
         pytest.param({"relist": "0s"}, "relist: must be more than 0", id="relist"),
+        pytest.param({"srv_record": "a b"}, "srv_record: 'a b': no name of a DNS record", id="SRV record"),
+        pytest.param({"srv_record": "a..b"}, "srv_record: 'a..b': no name", id="SRV record with a gap"),
+        pytest.param({"srv_record": "ftp://a.b"}, "srv_record: 'ftp://a.b': no name", id="SRV by ftp"),
+        pytest.param(
+            {"srv_record": "http://a.b", "ca": "/ca"}, "srv_record: plain http takes no ca", id="SRV with ca"
+        ),
+        pytest.param(
+            {"srv_record": "a.b", "ca": "/none"}, "ca: read /none: No such file", id="SRV without ca"
+        ),
     ],
 )
 def test_wrong_settings_are_named(values: dict[str, object], text: str) -> None:
@@ -108,6 +114,37 @@ def test_messages_name_the_endpoints_as_written() -> None:
         "10.0.0.2, 10.0.0.1",
     ]
     assert read_servers(["https://a"]) == (Server("dns:///a:2379", "https://a", secure=True),)
+
+
+PEM = Path("/etc/a.pem")
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "secure"),
+    [
+        pytest.param("_etcd-client._tcp.example.com", Files(), False, id="plain"),
+        pytest.param("_etcd-client-ssl._tcp.example.com.", Files(), True, id="etcd's name for TLS"),
+        pytest.param("_etcd._tcp.example.com", Files(ca=PEM), True, id="with ca"),
+        pytest.param("_etcd._tcp.example.com", Files(cert=PEM, key=PEM), True, id="with cert and key"),
+        pytest.param("_etcd._tcp.example.com", Files(password_file=PEM), False, id="with a password"),
+        pytest.param("https://_etcd._tcp.example.com", Files(), True, id="https"),
+        pytest.param("http://_etcd-client-ssl._tcp.example.com", Files(), False, id="http"),
+    ],
+)
+def test_records(text: str, files: Files, secure: bool) -> None:  # noqa: FBT001 - a table
+    assert read_record(text, files) == (text.rpartition("/")[2], secure)
+
+
+async def test_where_no_key_is_wanted_nothing_is_asked() -> None:
+    """It is known to be empty; to watch it is to wait, whoever is at the endpoint."""
+    source = open_source(SourceTable("etcd", "etcd.lab", {"endpoints": "127.0.0.1:1", "prefix": ""}, "test"))
+    async with aclosing(source.watch()) as listings:
+        assert await anext(listings) == Listing("etcd.lab", place="etcd.lab key '{key}'")
+        coming = asyncio.ensure_future(anext(listings))
+        assert not (await asyncio.wait({coming}, timeout=0.05))[0]
+        coming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await coming
 
 
 @pytest.fixture(scope="module")
@@ -160,110 +197,6 @@ def test_a_password_that_is_no_text(tmp_path: Path) -> None:
         read_files(Files(password_file=file))
 
 
-@pytest.mark.parametrize(
-    ("prefix", "end"),
-    [
-        (b"/a/", b"/a0"),
-        (b"a\xff", b"b"),
-        (b"a\xfe\xff\xff", b"a\xff"),
-        (b"\xff\xff", b"\0"),
-        (b"", b"\0"),
-    ],
-)
-def test_prefix_end(prefix: bytes, end: bytes) -> None:
-    assert prefix_end(prefix) == end
-
-
-@pytest.mark.parametrize(
-    ("prefix", "start"), [("/a", b"/a/"), ("/a//", b"/a/"), ("a/b", b"a/b/"), ("/", b"/"), ("", b"/")]
-)
-def test_only_what_is_below_the_prefix(prefix: str, start: bytes) -> None:
-    assert key_range(prefix) == KeyRange(start, start[:-1] + b"0")
-
-
-def pair(key: str | bytes, value: str = "", *, revision: int = 1, born: int = 1) -> object:
-    raw = key.encode() if isinstance(key, str) else key
-    return rpc.KeyValue(key=raw, value=value.encode(), mod_revision=revision, create_revision=born)
-
-
-def put(key: str | bytes, value: str, *, revision: int, born: int = 1) -> object:
-    return rpc.Event(type=rpc.Event.PUT, kv=pair(key, value, revision=revision, born=born))
-
-
-def deletion(key: str | bytes, *, revision: int) -> object:
-    return rpc.Event(type=rpc.Event.DELETE, kv=pair(key, revision=revision))
-
-
-def mirror(*pairs: object, revision: int = 10, prefix: str = "/p", source: str = "etcd") -> Mirror:
-    made = Mirror(source, key_range(prefix))
-    made.take(Listed("7", revision, pairs))
-    return made
-
-
-def test_a_listing_says_what_was_listed() -> None:
-    """Keys are relative to the prefix, which stays in the name of their place, braces and all."""
-    listing = mirror(pair("/{p}/a{b}", "1", born=3), prefix="/{p}", source="etcd.lab").listing()
-    assert listing == Listing(
-        "etcd.lab", 10, "7", keys={"a{b}": Entry(b"1", 3)}, place="etcd.lab key '/{{p}}/{key}'"
-    )
-    assert listing.place.format(key="a{b}") == "etcd.lab key '/{p}/a{b}'"
-
-
-@pytest.mark.parametrize(
-    ("events", "changed", "keys"),
-    [
-        pytest.param([put("/p/a", "2", revision=11)], True, {"a": b"2"}, id="value"),
-        pytest.param([put("/p/a", "1", revision=11)], False, {"a": b"1"}, id="same value"),
-        pytest.param([put("/p/a", "1", revision=11, born=11)], True, {"a": b"1"}, id="same value, reborn"),
-        pytest.param([deletion("/p/a", revision=11)], True, {}, id="deletion"),
-        pytest.param([deletion("/p/b", revision=11)], False, {"a": b"1"}, id="deletion of none"),
-        pytest.param(
-            [put("/p/b", "1", revision=11), deletion("/p/a", revision=11)], True, {"b": b"1"}, id="both"
-        ),
-        pytest.param([put("/p/a", "0", revision=10)], False, {"a": b"1"}, id="older than the list"),
-        pytest.param([], False, {"a": b"1"}, id="nothing"),
-    ],
-)
-def test_changes(events: Iterable[object], changed: bool, keys: dict[str, bytes]) -> None:  # noqa: FBT001 - a table
-    followed = mirror(pair("/p/a", "1"))
-    before = followed.listing()
-    assert followed.apply(events) is changed
-    assert {key: entry.value for key, entry in followed.listing().keys.items()} == keys
-    assert before == mirror(pair("/p/a", "1")).listing(), "a published listing never changes"
-
-
-def test_the_revision_is_that_of_the_latest_change() -> None:
-    followed = mirror()
-    followed.apply([put("/p/a", "1", revision=12), put("/p/b", "1", revision=15)])
-    assert followed.listing().revision == 15
-
-
-def test_names_that_are_no_text_are_problems() -> None:
-    followed = mirror(pair(b"/p/\xff"), pair("/p/a"))
-    assert [str(problem) for problem in followed.listing().problems] == [
-        r"source etcd key b'/p/\xff': its name is not UTF-8 (rename or delete it)"
-    ]
-    assert list(followed.listing().keys) == ["a"]
-    assert not followed.apply([put(b"/p/\xff", "2", revision=11)]), "it was known"
-    assert followed.apply([put(b"/p/\xfe", "2", revision=12)])
-    assert followed.apply([deletion(b"/p/\xff", revision=13), deletion(b"/p/\xfe", revision=14)])
-    assert followed.listing().problems == ()
-
-
-def test_a_list_that_says_the_same_is_no_change() -> None:
-    followed = mirror(pair("/p/a", "1"))
-    assert not _take_again(followed, Listed("7", 20, (pair("/p/a", "1"),)), SERVER)
-    assert followed.listing().revision == 20
-    assert _take_again(followed, Listed("7", 20, ()), SERVER)
-
-
-@pytest.mark.parametrize("listed", [Listed("7", 9, ()), Listed("8", 20, ())], ids=["revision", "cluster"])
-def test_a_store_that_went_back_is_not_compared_with(listed: Listed) -> None:
-    """The watch no longer tells the truth; a new one lists the store as another."""
-    with pytest.raises(SourceError, match="went back from revision 10 of cluster 7"):
-        _take_again(mirror(), listed, SERVER)
-
-
 def test_what_we_use_of_aetcd_is_there() -> None:
     """Its messages and stubs are generated from etcd's own definitions; a new version may differ."""
     assert issubclass(rpc.AioRpcError, Exception)
@@ -275,7 +208,7 @@ def test_what_we_use_of_aetcd_is_there() -> None:
         rpc.WatchRequest: "create_request progress_request",
         rpc.WatchCreateRequest: "key range_end start_revision progress_notify fragment",
         rpc.WatchProgressRequest: "",
-        rpc.WatchResponse: "events fragment canceled cancel_reason compact_revision",
+        rpc.WatchResponse: "watch_id created events fragment canceled cancel_reason compact_revision",
         rpc.Event: "type kv",
         rpc.AuthenticateRequest: "name password",
         rpc.AuthenticateResponse: "token",

@@ -1,4 +1,4 @@
-"""The connection to etcd on scripted calls, in virtual time: probes, fragments, pages, and every end."""
+"""The watches of an etcd on scripted calls, in virtual time: probes, fragments, and every end."""
 
 from __future__ import annotations
 
@@ -11,70 +11,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxyconf.errors import SourceDeniedError, SourceError
-from proxyconf.sources._etcd_connect import PAGE, Server
-from proxyconf.sources._etcd_mirror import Listed, key_range
+from proxyconf.sources._etcd_mirror import key_ranges
 from proxyconf.sources._etcd_rpc import grpc, rpc
-from proxyconf.sources._etcd_stream import Client, Watch
+from proxyconf.sources._etcd_stream import Watch
+from tests.unit.etcd_calls import ANSWER_S, SERVER, ScriptedCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Sequence
+
+    from proxyconf.sources._etcd_mirror import KeyRange
 
 pytestmark = pytest.mark.looptime
 
-SERVER = Server("dns:///etcd:2379", "http://etcd:2379")
-KEYS = key_range("/p")
+RANGES = key_ranges("/p", ())
+SEVERAL = key_ranges("/p", ["/a", "/b"])
 CREATED = rpc.WatchResponse(created=True)
 PROGRESS = rpc.WatchResponse(watch_id=-1)
 IDLE_S = 15.0
-ANSWER_S = 4.0
-
-
-class ScriptedCall:
-    """A stream whose answers are given.
-
-    Attributes:
-        requests: When each was written, and what it asked for.
-        hanging: Writes don't come back.
-        ended: Writes fail as grpc.aio's do then.
-    """
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[float, str]] = []
-        self.hanging = False
-        self.ended = False
-        self._answers: asyncio.Queue[Any] = asyncio.Queue()
-        self._reader: asyncio.Task[Any] | None = None
-
-    def answer(self, *answers: Any, after_s: float = 0) -> None:  # noqa: ANN401 - grpc has no types
-        for answer in answers:
-            asyncio.get_running_loop().call_later(after_s, self._answers.put_nowait, answer)
-
-    async def read(self) -> Any:  # noqa: ANN401 - grpc has no types
-        self._reader = asyncio.current_task()
-        answer = await self._answers.get()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def write(self, request: Any) -> None:  # noqa: ANN401 - grpc has no types
-        if self.hanging:
-            await asyncio.Event().wait()
-        if self.ended:
-            raise asyncio.InvalidStateError("RPC already finished.")
-        now = asyncio.get_running_loop().time()
-        self.requests.append((now, request.WhichOneof("request_union")))
-
-    def cancel(self) -> bool:
-        if self._reader is not None and not self._reader.done():  # else Python would forget its exception
-            self._reader.cancel()
-        return True
 
 
 @asynccontextmanager
-async def watching(call: ScriptedCall) -> AsyncIterator[Watch]:
+async def watching(call: ScriptedCall, ranges: Sequence[KeyRange] = RANGES) -> AsyncIterator[Watch]:
     watch = Watch(call, operation="watch '/p/'", server=SERVER, idle_s=IDLE_S, answer_s=ANSWER_S)
     try:
-        await watch.open(KEYS, 7)
+        await watch.open(ranges, 7)
         yield watch
     finally:
         await watch.close()
@@ -84,9 +44,9 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def answer(*names: str, fragment: bool = False) -> object:
+def answer(*names: str, fragment: bool = False, watch_id: int = 0) -> object:
     events = [rpc.Event(kv=rpc.KeyValue(key=name.encode())) for name in names]
-    return rpc.WatchResponse(events=events, fragment=fragment)
+    return rpc.WatchResponse(events=events, fragment=fragment, watch_id=watch_id)
 
 
 async def names(watch: Watch, *, until: float = math.inf) -> list[str]:
@@ -135,6 +95,83 @@ async def test_a_watch_that_is_never_created_is_given_up() -> None:
         with pytest.raises(SourceError, match=r"watch '/p/' at http://etcd:2379: no answer in time"):
             await watch.receive(until=math.inf)
         assert now() == ANSWER_S
+
+
+async def test_every_range_has_a_watch_on_the_one_stream() -> None:
+    """And they all ask for the same revision."""
+    call = ScriptedCall()
+    async with watching(call, SEVERAL):
+        pass
+    assert [(r.key, r.range_end, r.start_revision) for r in call.created] == [
+        (b"/a", b"/a0", 7),
+        (b"/b", b"/b0", 7),
+        (b"/p/", b"/p0", 7),
+    ]
+
+
+async def test_one_of_the_watches_that_is_never_created_is_enough_to_give_up() -> None:
+    """However long the others have been at work."""
+    call = ScriptedCall()
+    async with watching(call, SEVERAL) as watch:
+        call.answer(CREATED, CREATED)
+        call.answer(answer("/a/x"), after_s=3)
+        assert await names(watch) == ["/a/x"]
+        with pytest.raises(SourceError, match="no answer in time"):
+            await watch.receive(until=math.inf)
+        assert now() == 3 + ANSWER_S
+    assert [kind for _, kind in call.requests] == ["create_request"] * 3
+
+
+async def test_one_answer_stands_for_all_watches() -> None:
+    """To a question about progress: it comes with a number that is no watch's."""
+    call = ScriptedCall()
+    async with watching(call, SEVERAL) as watch:
+        call.answer(CREATED, CREATED, CREATED)
+        call.answer(PROGRESS, after_s=IDLE_S + 1)
+        assert await names(watch, until=2 * IDLE_S) == []
+    assert call.requests[3:] == [(IDLE_S, "progress_request")]
+
+
+async def test_a_transaction_is_joined() -> None:
+    """It comes in an answer for each watch that it concerns, a moment after each other."""
+    call = ScriptedCall()
+    async with watching(call, SEVERAL) as watch:
+        call.answer(CREATED, CREATED, CREATED)
+        call.answer(answer("/a/x"), after_s=1)
+        call.answer(answer("/b/x", watch_id=1), after_s=1.0003)
+        call.answer(answer("/p/x", watch_id=2), after_s=1.0005)
+        call.answer(answer("/a/y"), after_s=1.1)
+        assert [await names(watch), await names(watch)] == [["/a/x", "/b/x", "/p/x"], ["/a/y"]]
+
+
+async def test_a_change_of_a_single_range_is_not_waited_with() -> None:
+    call = ScriptedCall()
+    async with watching(call) as watch:
+        call.answer(CREATED)
+        call.answer(answer("a"), after_s=1)
+        await names(watch)
+        assert now() == 1
+
+
+async def test_an_end_right_after_a_change_comes_with_the_next_question() -> None:
+    call = ScriptedCall()
+    async with watching(call, SEVERAL) as watch:
+        call.answer(CREATED, CREATED, CREATED)
+        call.answer(answer("/a/x"), after_s=1)
+        call.answer(rpc.WatchResponse(watch_id=1, canceled=True, compact_revision=9), after_s=1.0005)
+        assert await names(watch) == ["/a/x"]
+        with pytest.raises(SourceError, match="compacted"):
+            await names(watch)
+
+
+async def test_fragments_are_joined_watch_by_watch() -> None:
+    call = ScriptedCall()
+    async with watching(call, SEVERAL) as watch:
+        call.answer(CREATED, CREATED, CREATED)
+        call.answer(answer("/a/1", fragment=True), answer("/b/1", fragment=True, watch_id=1), after_s=1)
+        call.answer(answer("/b/2", watch_id=1), after_s=2)
+        call.answer(answer("/a/2"), after_s=3)
+        assert [await names(watch), await names(watch)] == [["/b/1", "/b/2"], ["/a/1", "/a/2"]]
 
 
 async def test_silence_is_questioned_then_given_up() -> None:
@@ -253,66 +290,3 @@ async def test_closing_leaves_no_task() -> None:
     del call, watch, waiting, failed
     gc.collect()
     assert complaints == []
-
-
-class ScriptedChannel:
-    """A channel whose single answers are given, by the method's name.
-
-    Attributes:
-        requests: Method, request and metadata of each.
-    """
-
-    def __init__(self, answers: dict[str, list[Any]]) -> None:
-        self.requests: list[tuple[str, Any, Any]] = []
-        self._answers = answers
-
-    def unary_unary(self, path: str, **_: object) -> Callable[..., Coroutine[Any, Any, Any]]:
-        method = path.rpartition("/")[2]
-
-        async def call(request: object, *, timeout: float, metadata: object = None) -> object:  # noqa: ASYNC109 - grpc's
-            assert timeout == ANSWER_S
-            self.requests.append((method, request, metadata))
-            return self._answers[method].pop(0)
-
-        return call
-
-    def stream_stream(self, path: str, **_: object) -> None:
-        pass
-
-
-def page(*keys: str, revision: int, more: bool = False) -> object:
-    header = rpc.ResponseHeader(cluster_id=7, revision=revision)
-    return rpc.RangeResponse(header=header, kvs=[rpc.KeyValue(key=key.encode()) for key in keys], more=more)
-
-
-async def test_pages_are_of_one_revision() -> None:
-    """However far the store has got between them."""
-    channel = ScriptedChannel(
-        {"Range": [page("/p/a", "/p/b", revision=5, more=True), page("/p/c", revision=6)]}
-    )
-    listed = await Client(channel, SERVER, user="", password="", timeout_s=ANSWER_S).list(KEYS)
-    assert listed == Listed("7", 5, tuple(rpc.KeyValue(key=key) for key in (b"/p/a", b"/p/b", b"/p/c")))
-    asked = [(r.key, r.range_end, r.revision, r.limit) for _, r, _ in channel.requests]
-    assert asked == [(b"/p/", b"/p0", 0, PAGE), (b"/p/b\0", b"/p0", 5, PAGE)]
-    assert [metadata for _, _, metadata in channel.requests] == [(("hasleader", "true"),)] * 2
-
-
-async def test_every_list_logs_in_anew() -> None:
-    """Since a token does not live as long as a watch."""
-    answers = {
-        "Authenticate": [rpc.AuthenticateResponse(token="1"), rpc.AuthenticateResponse(token="2")],
-        "Range": [page(revision=5), page(revision=5)],
-    }
-    channel = ScriptedChannel(answers)
-    client = Client(channel, SERVER, user="me", password="secret", timeout_s=ANSWER_S)
-    await client.list(KEYS)
-    await client.list(KEYS)
-    methods = [(method, metadata) for method, _, metadata in channel.requests]
-    leader = ("hasleader", "true")
-    assert methods == [
-        ("Authenticate", None),
-        ("Range", (leader, ("token", "1"))),
-        ("Authenticate", None),
-        ("Range", (leader, ("token", "2"))),
-    ]
-    assert (channel.requests[0][1].name, channel.requests[0][1].password) == ("me", "secret")
