@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconf.nginx.syntax import Statement, statements
+from proxyconf.nginx.syntax import Include, Statement, includes, statements
 
 TEXT = r"""
 user www-data; # a comment; with { marks }
@@ -44,6 +44,26 @@ def test_the_place_is_exact() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        pytest.param(r"^/\d\{2}$", r"^/\d\{2}$", id="a closing brace inside a word"),
+        pytest.param("a#b", "a#b", id="a hash inside a word"),
+        pytest.param("don't", "don't", id="a quote inside a word"),
+        pytest.param("${a}/$b$", "${a}/$b$", id="variables"),
+        pytest.param("a\u00a0b", "a\u00a0b", id="a space that is none"),
+        pytest.param(r'"a\"b\\\n\."', 'a"b\\\n\\.', id="escapes in quotes"),
+        pytest.param(r"a\ b\'\"\;", "a\\ b'\"\\;", id="escapes without"),
+        pytest.param("'\\''", "'", id="a quote in quotes"),
+        pytest.param("''", "", id="an empty word"),
+    ],
+)
+def test_words_are_read_as_nginx_does(word: str, value: str) -> None:
+    """It keeps a backslash that escapes nothing (tests/live/test_nginx_context.py asks it)."""
+    found = list(statements(f"a {{ x {word}; }} y;"))
+    assert [statement.words for statement in found] == [("a",), ("x", value), ("y",)]
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [
         pytest.param("a b", [], id="no end"),
@@ -56,6 +76,72 @@ def test_the_place_is_exact() -> None:
 def test_nonsense_is_no_error(text: str, names: list[str]) -> None:
     """To refuse it is nginx's business."""
     assert [statement.name for statement in statements(text)] == names
+
+
+LUA = """\
+# content_by_lua_block { it's
+a; content_by_lua_block {
+    local t = {"}", '}', [[}]], [=[ ]] } ]=]} -- } "
+    --[[ } ]] include no.conf;
+}
+set_by_lua_block $x { return "{" }
+include yes.conf;
+"""
+
+
+def test_lua_is_another_language() -> None:
+    """Its quotes, comments and braces are not nginx's."""
+    assert [statement.name for statement in statements(LUA)] == [
+        "a",
+        "content_by_lua_block",
+        "set_by_lua_block",
+        "include",
+    ]
+    assert [include.pattern for include in includes(LUA)] == ["yes.conf"]
+
+
+def test_lua_without_an_end_is_no_error() -> None:
+    assert list(includes("content_by_lua_block { if x then { include a;")) == []
+
+
+def test_includes_are_found_in_every_block() -> None:
+    text = 'include a; http { include \'b c\' ; map $x $y { include # so\n c*.map; } "include" "d"; }'
+    found = list(includes(text))
+    assert [include.pattern for include in found] == ["a", "b c", "c*.map", "d"]
+    assert text[found[2].start : found[2].end] == "include # so\n c*.map;"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("gzip on;", id="none"),
+        pytest.param("# include a;\n", id="commented out"),
+        pytest.param("x include a;", id="an argument"),
+        pytest.param("x 'a; include b;';", id="quoted"),
+        pytest.param("include a b;", id="two words"),
+        pytest.param("include a", id="no end"),
+        pytest.param("include a {", id="a block"),
+        pytest.param("included a; includes b; include_x c; \\include d;", id="something else"),
+    ],
+)
+def test_what_is_no_include(text: str) -> None:
+    assert list(includes(text)) == []
+
+
+@given(st.lists(st.sampled_from(["include", "x", "'a b'", "$a", "#;\n", " ", ";", "{", "}", "\n", "\\;"])))
+def test_includes_are_those_among_the_statements(pieces: list[str]) -> None:
+    text = " ".join(pieces)
+    assert list(includes(text)) == [
+        Include(statement.words[1], statement.start, statement.end)
+        for statement in statements(text)
+        if statement.name == "include" and len(statement.words) == 2 and text[statement.end - 1] == ";"
+    ]
+
+
+def test_long_nonsense_is_read_quickly() -> None:
+    """In a time that grows with its length, not with the square of it."""
+    for piece in ("include ", "a ", "include #\n", '"a include b; ', "x{", "'"):
+        assert len(list(includes(piece * 100_001))) <= 100_001
 
 
 @given(st.text(alphabet="ab {};\"'\\$#\n*", max_size=60))
