@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,11 @@ from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.model import Claims, Endpoint, Entry, Listing, Problem
 from proxyconf.routing import Reader
 from proxyconf.sources import open_source
-from proxyconf.sources._file_reading import File, find_folders, lost, make_listing, read_files
-from proxyconf.sources.file import FileSource, Settings
+from proxyconf.sources._file_finding import Places, find, lost
+from proxyconf.sources._file_reading import File, make_listing, read_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from proxyconf.sources import Source
 
@@ -65,7 +65,16 @@ async def keys(listings: AsyncGenerator[Listing, None]) -> list[str]:
 def read(path: Path, text: str | bytes) -> Listing:
     """Return the listing of a file with *text*."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return make_listing(path, read_files(path, {}, "file"), "file")
+    return listed(path)
+
+
+def files(path: Path, before: Mapping[Path, File] | None = None) -> dict[Path, File]:
+    places = Places((path,))
+    return read_files(find(places).files, before or {}, places)
+
+
+def listed(path: Path) -> Listing:
+    return make_listing(files(path), Places((path,)))
 
 
 def replace(path: Path, text: str) -> None:
@@ -182,25 +191,25 @@ def test_any_text_is_read_or_refused(text: str, tmp_path_factory: pytest.TempPat
 def test_a_bad_file_keeps_its_last_good_content(path: Path) -> None:
     """Until it is good again, whether it can't be understood or can't be read."""
     path.write_text(ONE)
-    good = read_files(path, {}, "file")
+    good = files(path)
     path.write_text("x")
-    bad = read_files(path, good, "file")
-    assert bad[path].keys == good[path].keys
+    bad = files(path, good)
+    assert bad[path].entries == good[path].entries
     assert [
         (problem.where, problem.why.endswith("; its last good content is kept"))
         for problem in bad[path].problems
     ] == [(f"{path}:1", True)]
-    assert read_files(path, bad, "file") == bad
+    assert files(path, bad) == bad
     path.unlink()
     os.mkfifo(path)
-    unreadable = read_files(path, bad, "file")
-    assert unreadable[path].keys == good[path].keys
+    unreadable = files(path, bad)
+    assert unreadable[path].entries == good[path].entries
     assert unreadable[path].problems == (
         Problem("file", str(path), "is no regular file; its last good content is kept"),
     )
     path.unlink()
     path.write_text(ONE)
-    assert read_files(path, unreadable, "file") == good
+    assert files(path, unreadable) == good
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -211,8 +220,7 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("x")
     (tmp_path / "gone.toml").symlink_to("nowhere")
     (tmp_path / "folder.toml").mkdir()
-    files = read_files(tmp_path, {}, "file")
-    listing = make_listing(tmp_path, files, "file")
+    listing = listed(tmp_path)
     assert [entry.where for entry in listing.keys.values()] == [
         f"file {tmp_path}/a.toml: services.web 127.0.0.1:8081",
         f"file {tmp_path}/b.toml: services.web 127.0.0.1:8082",
@@ -227,7 +235,7 @@ def test_a_name_that_is_no_text_can_be_saved_and_shown(tmp_path: Path) -> None:
     """To Linux a file's name is bytes; one that is no UTF-8 once ended the program when it was saved."""
     for name, text in ((b"a\xff.toml", ONE), (b"b\xff.toml", "x")):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(text)
-    listing = make_listing(tmp_path, read_files(tmp_path, {}, "file"), "file")
+    listing = listed(tmp_path)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(listing), type=Listing) == listing
     assert [problem.where for problem in listing.problems] == [rf"{tmp_path}/b\xff.toml:1"]
 
@@ -235,7 +243,7 @@ def test_a_name_that_is_no_text_can_be_saved_and_shown(tmp_path: Path) -> None:
 def test_of_two_files_with_the_same_key_the_first_counts(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.toml").write_text(ONE)
-    listing = make_listing(tmp_path, read_files(tmp_path, {}, "file"), "file")
+    listing = listed(tmp_path)
     place = "services.web 127.0.0.1:8081"
     assert [entry.where for entry in listing.keys.values()] == [f"file {tmp_path}/a.toml: {place}"]
     assert listing.problems == (
@@ -347,7 +355,7 @@ async def test_a_link_to_itself_is_an_error(path: Path) -> None:
 @pytest.mark.parametrize("folder", [pytest.param(False, id="file"), pytest.param(True, id="folder")])
 async def test_a_path_that_vanishes_is_an_error(tmp_path: Path, folder: bool) -> None:  # noqa: FBT001
     """Not an empty listing: unknown is not empty. The next watch goes on with what it knew."""
-    watched = tmp_path / "sites"
+    watched = tmp_path / ("sites" if folder else "sites.toml")
     file = watched / "a.toml" if folder else watched
     if folder:
         watched.mkdir()
@@ -365,51 +373,13 @@ async def test_a_path_that_vanishes_is_an_error(tmp_path: Path, folder: bool) ->
         assert (len(listing.keys), len(listing.problems)) == (1, 1)
 
 
-async def test_nothing_is_left_when_it_is_closed(path: Path) -> None:
-    """Neither a task, nor the thread of the notifications; whether it waits or not."""
-    path.write_text(ONE)
-    before = asyncio.all_tasks()
-    async with watching(source(path)) as listings:
-        await anext(listings)
-        assert notifying()
-    async with watching(source(path)) as listings:
-        await anext(listings)
-        coming = asyncio.ensure_future(anext(listings))
-        await asyncio.wait({coming}, timeout=0.05)
-        coming.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await coming
-    assert asyncio.all_tasks() == before
-    async with asyncio.timeout(5):
-        while notifying():  # noqa: ASYNC110 - the thread ends by itself, a moment later, and tells nobody
-            await asyncio.sleep(0)
-
-
-def notifying() -> list[str]:
-    """Return the threads that watch files."""
-    names = []
-    for task in Path("/proc/self/task").glob("*/comm"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            names.append(task.read_text())
-    return [name for name in names if name.startswith("notify")]
-
-
-async def test_a_watch_that_can_not_be_is_an_error(path: Path) -> None:
-    """The folder was there a moment ago, so it is the notifications that fail."""
-    steps = FileSource("file", Settings(path=path))._notifications([path / "gone"])
-    async with asyncio.timeout(10), aclosing(steps):
-        await anext(steps)
-        with pytest.raises(SourceError, match="watch: No such file or directory"):
-            await anext(steps)
-
-
 def test_folders_are_told_apart_by_more_than_their_path(tmp_path: Path) -> None:
     folder = tmp_path / "sites"
     folder.mkdir()
-    before = find_folders(folder / "a.toml", "file")
+    before = find(Places((folder,))).folders
     folder.rename(tmp_path / "away")
     folder.mkdir()
-    assert find_folders(folder / "a.toml", "file") != before
+    assert find(Places((folder,))).folders != before
 
 
 @pytest.mark.parametrize(
