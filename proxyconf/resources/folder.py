@@ -104,8 +104,10 @@ class _Reader:
         except OSError as exc:
             self._set_aside(str(file), f"read: {exc.strerror} (may we read it?)")
         except (tomli.TOMLDecodeError, UnicodeDecodeError) as exc:
-            line = re.search(r"at line (\d+)", str(exc))
-            self._set_aside(f"{file}:{line[1]}" if line else str(file), f"{exc} (is it TOML?)")
+            where = re.search(r"at line (\d+)", str(exc))
+            line = text.splitlines()[int(where[1]) - 1] if where else ""
+            hint = 'write mode = "0644", as a text' if re.match(r"\s*mode\s*=\s*0\d", line) else "is it TOML?"
+            self._set_aside(f"{file}:{where[1]}" if where else str(file), f"{exc} ({hint})")
         else:
             self._add_values(_File(file, text), values)
 

@@ -100,7 +100,13 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
         pytest.param(
             "[template]\nsrc = 'a'\nmode = 0644\n",
             "conf.d/bad.toml:3: Expected newline or end of document after a statement"
-            " (at line 3, column 9) (is it TOML?)",
+            ' (at line 3, column 9) (write mode = "0644", as a text)',
+            id="a mode as in C",
+        ),
+        pytest.param(
+            "[template]\nsrc\n",
+            "conf.d/bad.toml:2: Expected '=' after a key in a key/value pair (at line 2, column 4)"
+            " (is it TOML?)",
             id="no TOML",
         ),
         pytest.param(
