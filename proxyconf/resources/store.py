@@ -1,0 +1,134 @@
+"""The keys a template sees: relative to its resource's prefix, and searched as confd's store is. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxyconf.resources import glob
+from proxyconf.resources.arguments import FunctionError
+from proxyconf.resources.keyspace import AFTER_SLASH
+from proxyconf.resources.paths import base, clean, folder
+from proxyconf.values import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+REQUIRED = object()  # no default: the key must be there
+_LAST = chr(0x10FFFF)
+_NEIGHBOURS = 500  # looked at for a likely spelling
+
+
+class Pair(NamedTuple):
+    """A key and its value; Go's templates say ``.Key`` and ``.Value``."""
+
+    key: str
+    value: str
+
+    @property
+    def Key(self) -> str:  # noqa: N802 - confd's name
+        """As `key`."""
+        return self[0]
+
+    @property
+    def Value(self) -> str:  # noqa: N802 - confd's name
+        """As `value`."""
+        return self[1]
+
+
+class Store:
+    """What a template can ask for.
+
+    All errors are a `FunctionError`.
+
+    Args:
+        pairs: Keys relative to *prefix*, and values, in which a byte that is no UTF-8 is a lone surrogate
+            (``surrogateescape``). Keys are cleaned; of two that then are one, the one that was clean counts.
+        prefix: For messages.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], prefix: str = "") -> None:
+        found: dict[str, str] = {}
+        for key, value in pairs:
+            cleaned = clean(key if key.startswith("/") else f"/{key}")
+            if cleaned == key or cleaned not in found:
+                found[cleaned] = value
+        self._values = found
+        self._keys = sorted(found)
+        self._prefix = prefix
+
+    def get(self, key: str) -> Pair:
+        """Return a key and its value; an empty value counts as any other."""
+        return Pair(key, self.getv(key))
+
+    def getv(self, key: str, default: object = REQUIRED) -> str:
+        """Return a key's value, or *default*, which is returned as it is."""
+        value = self._values.get(key, default)
+        if value is REQUIRED:
+            raise FunctionError(self._missing(key))
+        return value  # type: ignore[return-value] # a default is the template's own business
+
+    def exists(self, key: str) -> bool:
+        """Return whether the key has a value; a folder has none."""
+        return key in self._values
+
+    def gets(self, pattern: str) -> list[Pair]:
+        """Return the keys that match a `glob`, by name."""
+        try:
+            head, tail = glob.compiled(pattern)
+        except ValueError as exc:
+            raise FunctionError(str(exc)) from exc
+        start = len(head)
+        matches, values = tail.fullmatch, self._values
+        return [Pair(key, values[key]) for key in self._starting(head) if matches(key, start)]
+
+    def getvs(self, pattern: str) -> list[str]:
+        """Return the values of the keys that match a `glob`, in the order of the values."""
+        return sorted([pair.value for pair in self.gets(pattern)])
+
+    def ls(self, path: str) -> list[str]:
+        """Return the names right below *path*, sorted, each once; as in a shell, a key lists itself."""
+        names = {name for name, _ in self._children(path)}
+        if path in self._values:
+            names.add(base(path))
+        return sorted(names)
+
+    def lsdir(self, path: str) -> list[str]:
+        """Return the names right below *path* that have something below themselves, sorted."""
+        return sorted([name for name, is_folder in self._children(path) if is_folder])
+
+    def _starting(self, head: str) -> list[str]:
+        """Return the keys that start with *head*."""
+        start = bisect_left(self._keys, head)
+        last = head.rstrip(_LAST)  # the last character that has a next one
+        if not last:
+            return self._keys[start:]
+        return self._keys[start : bisect_left(self._keys, last[:-1] + chr(ord(last[-1]) + 1), start)]
+
+    def _children(self, path: str) -> Iterator[tuple[str, bool]]:
+        """Yield each name right below *path*, and whether it is a folder; one that is both, twice."""
+        within = clean(path).rstrip("/") + "/"
+        keys, at = self._keys, bisect_left(self._keys, within)
+        while at < len(keys) and keys[at].startswith(within):
+            name, slash, _ = keys[at][len(within) :].partition("/")
+            if name:  # the key "/" itself
+                yield name, bool(slash)
+            at = bisect_left(keys, within + name + AFTER_SLASH, at) if slash else at + 1
+
+    def _missing(self, key: str) -> str:
+        """Return why there is no such key, as far as it can be told."""
+        below = f" below the prefix {self._prefix!r}" if self._prefix else ""
+        right = clean(f"/{key}")
+        if right in self._values:
+            hint = f"write {right!r}: with a slash at the start and none at the end"
+        elif next(self._children(right), None):
+            hint = f"it is a folder: write gets({right + '/*'!r}) for what is in it, or ls({right!r})"
+        elif near := difflib.get_close_matches(right, self._neighbours(right), n=1, cutoff=0.8):
+            hint = f"did you mean {near[0]!r}?"
+        else:
+            hint = f"is it below one of the resource's keys? or write a default: getv({shown(key)}, '')"
+        return f"no such key{below} ({hint})"
+
+    def _neighbours(self, key: str) -> list[str]:
+        return self._starting(folder(key).rstrip("/") + "/")[:_NEIGHBOURS]
