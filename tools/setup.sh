@@ -3,7 +3,8 @@
 #   python  .venv with the packages of pyproject.toml
 #   demo    and nginx, which must be there
 #   test    and what the live tests need; goes on without what it may not install
-# Debian packages are installed by apt as root or by sudo, Python packages into .venv only.
+# Debian packages are installed by apt as root or by sudo, Python packages into .venv only, and so is the
+# program consul, which only Debian 11 has.
 # Exit code 2: something is missing, and was said.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -68,6 +69,12 @@ make_venv() {
     fingerprint >$stamp
     give_back
 }
+get_consul() {
+    [ ! -x .venv/bin/consul ] || return 0
+    say "getting consul into .venv (a few seconds)"
+    tests/lab/consul.sh .venv/bin || say "going on without consul: what tests it on a real one will not run"
+    give_back
+}
 pip() { .venv/bin/python -m pip install -qq --disable-pip-version-check "$@" || die "pip could not install $*"; }
 
 case $part in python|demo|test) ;; *) die "takes python, demo or test, not '$part'" ;; esac
@@ -75,3 +82,4 @@ python=$(find_python)
 mapfile -t missing < <(missing_packages | sort -u)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 ready || make_venv
+[ "$part" != test ] || get_consul

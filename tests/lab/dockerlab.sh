@@ -222,23 +222,15 @@ image_debian() {        # image_debian NAME [PKG,PKG...]
 # Newer versions of Docker, without touching what is installed. runc stays that
 # of this system: a newer one may need a newer libc.
 fetch() {               # fetch SUITE
-    local suite=$1 t=$DIR/fetch.$1 bin=$DIR/cache/docker-$1 mirror o f
+    local suite=$1 t=$DIR/fetch.$1 bin=$DIR/cache/docker-$1
     if [ ! -x "$bin/dockerd" ]; then
-        rm -rf "$t"; mkdir -p "$t"/{lists,cache,x} "$bin"
-        # the mirror that this system itself uses
-        # shellcheck disable=SC2016  # apt fills in REPO_URI
-        mirror=${DOCKERLAB_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | head -n 1)}
-        [ -n "$mirror" ] || die "set DOCKERLAB_MIRROR: no Debian mirror is configured"
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$t/sources.list"
-        o=(-qq -o "Dir::Etc::sourcelist=$t/sources.list" -o Dir::Etc::sourceparts=/dev/null
-           -o "Dir::State::Lists=$t/lists" -o "Dir::Cache=$t/cache" -o APT::Sandbox::User=root)
-        apt-get "${o[@]}" update >&2
-        (cd "$t" && apt-get "${o[@]}" download docker.io docker-cli containerd docker-compose docker-buildx >&2)
-        for f in "$t"/*.deb; do dpkg -x "$f" "$t/x"; done
-        cp "$t"/x/usr/bin/{docker,containerd,containerd-shim-runc-v2} "$t"/x/usr/sbin/docker-proxy "$bin"
+        rm -rf "$t"; mkdir -p "$t" "$bin"
+        MIRROR=${DOCKERLAB_MIRROR:-} unpack "$suite" "$t" docker.io docker-cli containerd docker-compose docker-buildx ||
+            die "cannot get Docker of $suite (another mirror: DOCKERLAB_MIRROR)"
+        cp "$t"/usr/bin/{docker,containerd,containerd-shim-runc-v2} "$t"/usr/sbin/docker-proxy "$bin"
         mkdir -p "$bin/config/cli-plugins"
-        cp "$t"/x/usr/libexec/docker/cli-plugins/* "$bin/config/cli-plugins/"
-        cp "$t"/x/usr/sbin/dockerd "$bin"       # last: it marks the folder as whole
+        cp "$t"/usr/libexec/docker/cli-plugins/* "$bin/config/cli-plugins/"
+        cp "$t"/usr/sbin/dockerd "$bin"         # last: it marks the folder as whole
         rm -rf "$t"
     fi
     echo "$bin"

@@ -119,6 +119,34 @@ need() {
     "$APT_INSTALL" "${packages[@]}" || die "could not install: ${packages[*]}"
 }
 
+# unpack SUITE FOLDER PACKAGE...: puts what is in packages of another Debian suite into FOLDER. They are not
+# installed, and apt's own lists are not touched; needs no root. MIRROR: where from; else wherever this system
+# has its own packages from.
+unpack() {
+    local suite=$1 folder=$2 mirror tmp code=1; shift 2
+    tmp=$(mktemp -d) || return
+    for mirror in ${MIRROR:-$(mirrors)}; do
+        if download "$mirror" "$suite" "$tmp" "$@" >&2; then code=0; break; fi
+    done
+    [ $code != 0 ] || for deb in "$tmp"/*.deb; do dpkg -x "$deb" "$folder" || code=1; done
+    rm -rf "$tmp"
+    return $code
+}
+# Every place that has the suite which runs here: Debian's mirror, and maybe others.
+mirrors() {
+    apt-get update --print-uris 2>/dev/null |
+        sed -n "s|^'\(.*\)/dists/$(. /etc/os-release; echo "$VERSION_CODENAME")/InRelease'.*|\1|p"
+}
+download() {            # download MIRROR SUITE FOLDER PACKAGE...
+    local mirror=$1 suite=$2 folder=$3 options; shift 3
+    mkdir -p "$folder"/{lists,cache}
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$folder/sources.list"
+    options=(-qq -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
+             -o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=
+             -o Acquire::Retries=2 -o Acquire::http::Timeout=20)
+    apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$@")
+}
+
 # debian_tar TAR SUITE PACKAGES: a minimal Debian tree as a tar, made once.
 debian_tar() {
     [ ! -s "$1" ] || return 0
