@@ -1,4 +1,4 @@
-"""What lies below a failed request: aiohttp wraps what OpenSSL and the kernel say, and asyncio rewrites it."""
+"""What lies below a failed request: aiohttp wraps what OpenSSL and the kernel say, asyncio rewords it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Listing
     from proxyconf.sources import Source
 
-# kinds whose store is a real server, so that tests/live drives them; every other one is driven alone
+# kinds whose store only a real server is like, so that tests/live alone drives them
 LIVE = frozenset({"etcd"})
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from proxyconf.sources import kinds
 from proxyconf.tables import SourcePolicy
+from tests.unit.consul_api import ScriptedConsul
 from tests.unit.docker_api import ScriptedEngine, row
 from tests.unit.source_contract import CHECKS, LIVE, Store
 
@@ -79,6 +80,31 @@ class DockerStore:
         return {container.name for container in listing.containers}
 
 
+class ConsulStore:
+    """Things are keys of a scripted Consul."""
+
+    def __init__(self, consul: ScriptedConsul) -> None:
+        self._consul = consul
+
+    def settings(self) -> dict[str, object]:
+        return {"endpoints": [self._consul.url], "min_interval": "1ms"}
+
+    def put(self, name: str) -> None:
+        self._consul.put(f"proxyconf/services/web/{name}", "127.0.0.1:80")
+
+    def drop(self, name: str) -> None:
+        self._consul.drop(f"proxyconf/services/web/{name}")
+
+    def lose(self) -> None:
+        self._consul.lose()
+
+    def restore(self) -> None:
+        self._consul.down = False
+
+    def names(self, listing: Listing) -> set[str]:
+        return {key.split("/")[2] for key in listing.keys}
+
+
 @asynccontextmanager
 async def file_store(folder: Path) -> AsyncIterator[Store]:
     yield FileStore(folder / "sites.toml")
@@ -91,8 +117,16 @@ async def docker_store(folder: Path) -> AsyncIterator[Store]:
         yield DockerStore(engine)
 
 
+@asynccontextmanager
+async def consul_store(_: Path) -> AsyncIterator[Store]:
+    async with ScriptedConsul() as consul:
+        await consul.serve()
+        yield ConsulStore(consul)
+
+
 # a kind that is missing here, and not driven by tests/live, fails
 DRIVERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {
+    "consul": consul_store,
     "docker": docker_store,
     "file": file_store,
 }
