@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # facts of both confds; include is the engine's
 OF_CONFD = """exists get gets getv getvs ls lsdir base dir split join trimSuffix contains toUpper toLower
-    replace json jsonArray map getenv fileExists datetime seq atoi parseBool add sub mul div mod reverse sortByLength
-    sortKVByLength base64Encode base64Decode lookupIP lookupIPV4 lookupIPV6 lookupSRV"""
+    replace json jsonArray map getenv fileExists datetime seq atoi parseBool add sub mul div mod reverse
+    sortByLength sortKVByLength base64Encode base64Decode lookupIP lookupIPV4 lookupIPV6 lookupSRV"""
 OF_ITS_FORK = """hostname lookupIfaceIPV4 lookupIfaceIPV6 default ternary coalesce empty toJson fromJson
     toPrettyJson indent nindent quote squote regexMatch regexFind regexReplaceAll trimPrefix repeat nospace
     snakecase camelcase kebabcase dict list hasKey keys values append pluck sha256sum"""
