@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from proxyconf.errors import UsageError
+from proxyconf.sources._servers import join
 from proxyconf.sources._tls import Tls, read_certificates
 
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ def read_servers(endpoints: Sequence[str]) -> tuple[Server, ...]:
     return servers
 
 
+def read_member(address: str, *, secure: bool) -> Server:
+    """Return the server at *address*, ``HOST:PORT``."""
+    url = f"{'https' if secure else 'http'}://{address}"
+    return Server(url, url, secure)
+
+
 def _read_endpoint(text: str) -> Server:
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")
@@ -89,8 +96,8 @@ def _read_endpoint(text: str) -> Server:
     extra = url.query or url.fragment or "@" in url.netloc
     if url.scheme not in DEFAULT_PORTS or not url.hostname or extra or port == 0:
         raise UsageError(f"endpoints: {text!r}: no endpoint of a Consul ({_EXAMPLES})")
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    base = f"{url.scheme}://{host}:{port or DEFAULT_PORTS[url.scheme]}{url.path.rstrip('/')}"
+    address = join(url.hostname, port or DEFAULT_PORTS[url.scheme])
+    base = f"{url.scheme}://{address}{url.path.rstrip('/')}"
     return Server(text, base, url.scheme == "https")
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from proxyconf.errors import UsageError
 from proxyconf.sources._etcd_rpc import grpc
+from proxyconf.sources._servers import join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,9 +120,9 @@ def _common_family(hosts: Sequence[str]) -> str:
     return f"ipv{versions.pop()}" if len(versions) == 1 else ""
 
 
-def join(host: str, port: int) -> str:
-    """Return both as one text, as gRPC and URLs have it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def read_member(address: str, *, secure: bool) -> Server:
+    """Return the member at *address*, ``HOST:PORT``."""
+    return Server(f"dns:///{address}", f"{'https' if secure else 'http'}://{address}", secure)
 
 
 def read_files(files: Files) -> Secrets:

@@ -12,18 +12,26 @@ identity of its own: a lower index, which comes with a wiped or restored store, 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
+from functools import partial
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from proxyconf.errors import SourceDeniedError, UsageError
-from proxyconf.sources._consul_connect import Files, Secrets, Server, check_secret, read_files, read_servers
+from proxyconf.sources._consul_connect import (
+    Files,
+    Secrets,
+    check_secret,
+    read_files,
+    read_member,
+    read_servers,
+)
 from proxyconf.sources._consul_errors import refusal
-from proxyconf.sources._consul_kv import Client, Terms, connect
-from proxyconf.sources._consul_mirror import Mirror, Scope, read_scope
+from proxyconf.sources._consul_kv import Terms, connect
+from proxyconf.sources._consul_mirror import Mirror, read_scope
+from proxyconf.sources._servers import InTurn, read_record, servers_by_srv
 from proxyconf.sources._tls import Tls
 from proxyconf.tables import SourcePolicy
 from proxyconf.units import Seconds
@@ -32,6 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from proxyconf.model import Listing
+    from proxyconf.sources._consul_connect import Server
+    from proxyconf.sources._consul_kv import Client
+    from proxyconf.sources._consul_mirror import Scope
+    from proxyconf.sources._servers import Servers
 
 _WAIT_MAX_S = 600  # Consul waits no longer, whatever it is asked
 _TOKEN_VARIABLE = "CONSUL_HTTP_TOKEN"  # noqa: S105 - the variable's name
@@ -43,6 +55,8 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     Attributes:
         endpoints: ``http://HOST:PORT`` or ``https://HOST:PORT`` of agents or servers of one cluster; the next
             one is asked after a failure.
+        srv_record: A DNS SRV record that names them, instead of `endpoints`; it is resolved for every
+            connection. They are reached by TLS if it has ``https://`` before it, or ca or cert is set.
         prefix: Routes and services are read below it: ``proxyconf/services/web/1``. "" reads none (but the
             keys that templates need), "/" takes them from the top.
         token: The ACL token. Default: ``CONSUL_HTTP_TOKEN`` of the environment, unless there is a token_file.
@@ -64,6 +78,7 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     """
 
     endpoints: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("http://127.0.0.1:8500",)
+    srv_record: str = ""
     prefix: str = "proxyconf"
     token: str = ""
     token_file: Path | None = None
@@ -91,10 +106,8 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Con
     files = Files(tls, settings.token_file, settings.password_file, settings.insecure)
     try:
         _check(settings)
-        servers = read_servers(settings.endpoints)
-        if not servers[0].secure:
-            _check_plain(files)
-        read_files(files, secure=servers[0].secure)
+        servers, secure = _servers(settings, tls)
+        read_files(files, secure=secure)
     except UsageError as exc:
         raise UsageError(f"[{name}] {exc}") from exc
     return ConsulSource(name, settings, servers, files, read_scope(settings.prefix, needs))
@@ -122,9 +135,20 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"user: {settings.user!r}: has a colon, where basic authentication ends a name")
 
 
-def _check_plain(files: Files) -> None:
-    if files.tls:
-        raise UsageError("endpoints: plain http takes no ca, cert or key (write https://, or leave them out)")
+def _servers(settings: Settings, tls: Tls) -> tuple[Servers[Server], bool]:
+    """Return whom to ask, and whether by TLS."""
+    servers: Servers[Server]
+    if settings.srv_record:
+        key = "srv_record"
+        record, secure = read_record(settings.srv_record, certificates=bool(tls))
+        member = partial(read_member, secure=secure)
+        servers = servers_by_srv(record, member, timeout_s=float(settings.timeout))
+    else:
+        key, endpoints = "endpoints", read_servers(settings.endpoints)
+        secure, servers = endpoints[0].secure, InTurn(endpoints)
+    if tls and not secure:
+        raise UsageError(f"{key}: plain http takes no ca, cert or key (write https://, or leave them out)")
+    return servers, secure
 
 
 class ConsulSource:
@@ -136,11 +160,11 @@ class ConsulSource:
     """
 
     def __init__(
-        self, name: str, settings: Settings, servers: Sequence[Server], files: Files, scope: Scope
+        self, name: str, settings: Settings, servers: Servers[Server], files: Files, scope: Scope
     ) -> None:
         self.name = name
         self.policy = settings
-        self._servers = itertools.cycle(servers)
+        self._servers = servers
         self._files = files
         self._scope = scope
         self._terms = Terms(
@@ -162,7 +186,7 @@ class ConsulSource:
         if not self._scope.parts:
             yield mirror.listing()
             await asyncio.Event().wait()  # for ever: nothing is wanted that could change
-        server, clock, since = next(self._servers), asyncio.get_running_loop().time, 0
+        server, clock, since = await self._servers.next(), asyncio.get_running_loop().time, 0
         async with connect(server, await self._read_secrets(server), self._terms) as client:
             while True:
                 answer = await client.read(self._scope.root, since=since)
@@ -174,6 +198,7 @@ class ConsulSource:
                     continue
                 if mirror.take(answer):
                     await self._check_rights(client, server, mirror)
+                    self._servers.served()
                     yield mirror.listing()
                 since = index
                 await asyncio.sleep(answered_at + float(self.policy.min_interval) - clock())

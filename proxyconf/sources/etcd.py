@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
-from proxyconf.sources._etcd_connect import Files, Secrets, read_files, read_servers
+from proxyconf.sources._etcd_connect import Files, Secrets, read_files, read_member, read_servers
 from proxyconf.sources._etcd_mirror import Mirror, key_ranges
-from proxyconf.sources._etcd_servers import InTurn, read_record, servers_by_srv
 from proxyconf.sources._etcd_stream import connect
+from proxyconf.sources._servers import InTurn, read_record, servers_by_srv
 from proxyconf.tables import SourcePolicy
 from proxyconf.units import Seconds
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Listing
     from proxyconf.sources._etcd_connect import Server
     from proxyconf.sources._etcd_mirror import Listed
-    from proxyconf.sources._etcd_servers import Servers
+    from proxyconf.sources._servers import Servers
 
 
 class Settings(SourcePolicy, frozen=True, kw_only=True):
@@ -103,12 +104,14 @@ def _check(settings: Settings) -> None:
         raise UsageError("password: whose? (set user)")
 
 
-def _servers(settings: Settings, files: Files) -> Servers:
+def _servers(settings: Settings, files: Files) -> Servers[Server]:
     if settings.srv_record:
-        record, secure = read_record(settings.srv_record, files)
+        certificates = bool(files.ca or files.cert or files.key)
+        record, secure = read_record(settings.srv_record, certificates=certificates)
         if not secure:
             _check_plain("srv_record", files)
-        return servers_by_srv(record, secure=secure, timeout_s=float(settings.timeout))
+        member = partial(read_member, secure=secure)
+        return servers_by_srv(record, member, timeout_s=float(settings.timeout))
     servers = read_servers(settings.endpoints)
     if not servers[0].secure:
         _check_plain("endpoints", files)
@@ -129,7 +132,7 @@ class EtcdSource:
     """
 
     def __init__(
-        self, name: str, settings: Settings, servers: Servers, files: Files, needs: Sequence[str] = ()
+        self, name: str, settings: Settings, servers: Servers[Server], files: Files, needs: Sequence[str] = ()
     ) -> None:
         self.name = name
         self.policy = settings

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxyconf.errors import SourceError
-from proxyconf.sources._etcd_connect import Files
-from proxyconf.sources._etcd_servers import BySrv, read_record
+from proxyconf.sources._etcd_connect import Files, read_member
+from proxyconf.sources._servers import BySrv, read_record
 from proxyconf.sources._srv import Members, resolve_srv
 from proxyconf.sources.etcd import EtcdSource, Settings
 from tests.live.certificates import make_certificates
@@ -51,9 +51,9 @@ async def dns() -> AsyncIterator[DnsServer]:
 def source(dns: DnsServer, record: str = RECORD, files: Files | None = None) -> EtcdSource:
     """Open a source that asks our DNS server instead of the host's."""
     files = files or Files()
-    name, secure = read_record(record, files)
+    name, secure = read_record(record, certificates=bool(files.ca))
     members = Members(name, partial(resolve_srv, timeout_s=0.2, open_resolver=dns.resolver))
-    return EtcdSource("etcd", Settings(), BySrv(members, secure=secure), files)
+    return EtcdSource("etcd", Settings(), BySrv(members, partial(read_member, secure=secure)), files)
 
 
 async def test_members_are_looked_up_for_every_connection(

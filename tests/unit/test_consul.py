@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,14 +13,23 @@ from proxyconf.config import SourceTable
 from proxyconf.errors import SourceDeniedError, SourceError
 from proxyconf.model import Entry, Listing, Problem
 from proxyconf.sources import open_source
+from proxyconf.sources._consul_connect import Files, read_member
 from proxyconf.sources._consul_kv import ANSWER_BYTES_MAX
+from proxyconf.sources._consul_mirror import read_scope
+from proxyconf.sources._servers import BySrv
+from proxyconf.sources._srv import Members, resolve_srv
+from proxyconf.sources.consul import ConsulSource, Settings
 from tests.unit.consul_api import ScriptedConsul, answer
+from tests.unit.dns_server import dns_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from proxyconf.sources import Source
+
+
+RECORD = "_consul._tcp.example.com"
 
 
 @pytest.fixture
@@ -341,6 +351,25 @@ async def test_endpoints_are_asked_in_turn(consul: ScriptedConsul) -> None:
                     await anext(listings)
             else:
                 assert keys(await anext(listings)) == {"a": b"1"}
+
+
+async def test_members_are_looked_up_for_every_connection(consul: ScriptedConsul) -> None:
+    """By a DNS SRV record; after a connection, the best one comes first again."""
+    consul.put("proxyconf/a", "1")
+    port = int(consul.url.rpartition(":")[2])
+    async with asyncio.timeout(10), dns_server() as dns:
+        dns.records[RECORD] = ["1 1 1 localhost.", f"2 1 {port} localhost."]
+        members = Members(RECORD, partial(resolve_srv, timeout_s=1, open_resolver=dns.resolver))
+        servers = BySrv(members, partial(read_member, secure=False))
+        opened = ConsulSource("consul", Settings(), servers, Files(), read_scope("proxyconf", ()))
+        for refused in (True, False, True):
+            async with aclosing(opened.watch()) as listings:
+                if refused:
+                    with pytest.raises(SourceError, match="at http://localhost:1: connection refused"):
+                        await anext(listings)
+                else:
+                    assert keys(await anext(listings)) == {"a": b"1"}
+        assert dns.asked == [RECORD] * 3
 
 
 async def test_a_path_before_the_api(consul: ScriptedConsul) -> None:

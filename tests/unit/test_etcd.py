@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from contextlib import aclosing
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +19,11 @@ from proxyconf.model import Listing
 from proxyconf.sources import open_source
 from proxyconf.sources._etcd_connect import Files, Server, read_files, read_servers
 from proxyconf.sources._etcd_rpc import rpc
-from proxyconf.sources._etcd_servers import read_record
+from proxyconf.sources._servers import read_record
 from proxyconf.sources.etcd import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OPENSSL = shutil.which("openssl")
 
@@ -116,23 +119,18 @@ def test_messages_name_the_endpoints_as_written() -> None:
     assert read_servers(["https://a"]) == (Server("dns:///a:2379", "https://a", secure=True),)
 
 
-PEM = Path("/etc/a.pem")
-
-
 @pytest.mark.parametrize(
-    ("text", "files", "secure"),
+    ("text", "certificates", "secure"),
     [
-        pytest.param("_etcd-client._tcp.example.com", Files(), False, id="plain"),
-        pytest.param("_etcd-client-ssl._tcp.example.com.", Files(), True, id="etcd's name for TLS"),
-        pytest.param("_etcd._tcp.example.com", Files(ca=PEM), True, id="with ca"),
-        pytest.param("_etcd._tcp.example.com", Files(cert=PEM, key=PEM), True, id="with cert and key"),
-        pytest.param("_etcd._tcp.example.com", Files(password_file=PEM), False, id="with a password"),
-        pytest.param("https://_etcd._tcp.example.com", Files(), True, id="https"),
-        pytest.param("http://_etcd-client-ssl._tcp.example.com", Files(), False, id="http"),
+        pytest.param("_etcd-client._tcp.example.com", False, False, id="plain"),
+        pytest.param("_etcd-client-ssl._tcp.example.com.", False, True, id="etcd's name for TLS"),
+        pytest.param("_etcd._tcp.example.com", True, True, id="with certificates"),
+        pytest.param("https://_etcd._tcp.example.com", False, True, id="https"),
+        pytest.param("http://_etcd-client-ssl._tcp.example.com", False, False, id="http"),
     ],
 )
-def test_records(text: str, files: Files, secure: bool) -> None:  # noqa: FBT001 - a table
-    assert read_record(text, files) == (text.rpartition("/")[2], secure)
+def test_records(text: str, certificates: bool, secure: bool) -> None:  # noqa: FBT001 - a table
+    assert read_record(text, certificates=certificates) == (text.rpartition("/")[2], secure)
 
 
 async def test_where_no_key_is_wanted_nothing_is_asked() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from proxyconf.errors import SourceError
-from proxyconf.sources._etcd_connect import Server
-from proxyconf.sources._etcd_servers import BySrv
+from proxyconf.sources._etcd_connect import Server, read_member
+from proxyconf.sources._servers import BySrv
 from proxyconf.sources._srv import Address, Members, Resolver, resolve_srv
 from tests.unit.dns_server import DnsServer, dns_server
 
@@ -135,7 +136,7 @@ async def test_the_last_good_answer_counts() -> None:
     ],
 )
 async def test_members_as_servers(secure: bool, server: Server) -> None:  # noqa: FBT001 - a table
-    servers = BySrv(Members(RECORD, Script([A, B], [A, B])), secure=secure)
+    servers = BySrv(Members(RECORD, Script([A, B], [A, B])), partial(read_member, secure=secure))
     assert await servers.next() == server
     servers.served()
     assert await servers.next() == server
