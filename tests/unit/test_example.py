@@ -10,6 +10,7 @@ import tomli
 
 from proxyconf import config, tables
 from proxyconf.sources import kinds, open_source
+from proxyconf.sources.consul import Settings as Consul
 from proxyconf.sources.docker import Settings as Docker
 from proxyconf.sources.etcd import Settings as Etcd
 from proxyconf.sources.file import Settings as File
@@ -28,15 +29,19 @@ def test_what_is_written_out_is_the_default() -> None:
 
 @pytest.mark.parametrize(
     "struct",
-    [tables.Nginx, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log, Etcd, Docker, File],
+    [
+        *(tables.Nginx, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log),
+        *(Etcd, Consul, Docker, File),
+    ],
 )
 def test_it_names_every_key(struct: type[Table]) -> None:
-    """Common keys of the sources stand in one of them; a password has no place in an example."""
+    """Common keys of the sources stand in one of them; a secret has no place in an example."""
     text = EXAMPLE.read_text()
     assert [name for name in struct.__struct_fields__ if f"{name} =" not in text] in (
         [],
         ["listen"],
         ["password"],
+        ["token", "password"],
     )
 
 
@@ -46,8 +51,11 @@ def test_what_is_commented_out_is_understood() -> None:
         line.removeprefix("#") if line[1:2] != " " else line for line in EXAMPLE.read_text().splitlines()
     ]
     values = tomli.loads("\n".join(lines))
-    for kind, struct in (("etcd", Etcd), ("docker", Docker), ("file", File)):
+    for kind, struct in (("etcd", Etcd), ("consul", Consul), ("docker", Docker), ("file", File)):
         assert set(values[kind]) <= set(struct.__struct_fields__)
+    examples = ("srv_record", "user", "token_file", "password_file", "ca", "cert", "key")
+    shown = {key: value for key, value in values["consul"].items() if key not in examples}
+    assert config.convert(shown, Consul, "example") == Consul()
     assert config.convert(values["status"], tables.Status, "example").socket == Path(
         "/run/proxyconf/status.sock"
     )
