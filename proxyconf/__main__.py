@@ -1,5 +1,5 @@
 """Let ``python -m proxyconf`` do what ``proxyconf`` does."""
 
-from proxyconf.cli import main
+from proxyconf.cli import entry
 
-main()
+entry()

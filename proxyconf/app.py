@@ -7,32 +7,27 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-import structlog
-
-from proxyconf.apply import Apply
-from proxyconf.board import Board, NginxState
-from proxyconf.changes import ChangeQueue
-from proxyconf.errors import ProxyconfError, Shutdown, SourceError
-from proxyconf.intake import Intake
-from proxyconf.nginx.here import ask_build, open_nginx
-from proxyconf.reconciler import Reconciler
+from proxyconf.errors import ProxyconfError, Shutdown, SourceError, StateError, StateInUseError
+from proxyconf.groups import undo
+from proxyconf.house import House, follow
+from proxyconf.resources.folder import Resources
 from proxyconf.routing import Reader
 from proxyconf.snapshot import merge
-from proxyconf.sources import open_source
 from proxyconf.state import State
 from proxyconf.status import serving
-from proxyconf.supervisor import keep_watching, stop_on_signal
+from proxyconf.supervisor import stop_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from proxyconf.board import Status
+    from proxyconf.board import Board, Status
     from proxyconf.config import Settings
     from proxyconf.model import Listing, Snapshot
     from proxyconf.sources import Source
 
-log = structlog.get_logger(__name__)
+
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +43,6 @@ class Outcome:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _House:
-    """The parts that work together."""
-
-    queue: ChangeQueue
-    intake: Intake
-    apply: Apply
-    board: Board
-    reconciler: Reconciler
-
-    def look_again(self) -> None:
-        """Check and reload even if nothing has changed: a certificate of the operator's may have."""
-        log.info("proxyconf.looking_again")
-        self.apply.look_again()
-        self.queue.poke()
-
-    def confirm(self) -> tuple[str, ...]:
-        """Believe the listings that are held."""
-        confirmed = self.intake.confirm()
-        if confirmed:
-            self.queue.poke()
-        return confirmed
-
-
 def state_path(settings: Settings) -> Path:
     """Return the state folder."""
     return settings.tables.state.dir.absolute()
@@ -82,62 +53,57 @@ def socket_path(settings: Settings) -> Path:
     return settings.tables.status.socket or state_path(settings) / "status.sock"
 
 
-def open_sources(settings: Settings) -> tuple[Source, ...]:
-    """Make the configured sources.
+async def run(settings: Settings, *, read_again: Callable[[], Settings]) -> None:
+    """Keep nginx and templates in step until SIGTERM or SIGINT.
+
+    Args:
+        settings: The configuration.
+        read_again: Reads it anew at SIGHUP, when everything is also checked and reloaded.
 
     Raises:
-        UsageError: A key is unknown or its value wrong.
-    """
-    return tuple(open_source(table) for table in settings.sources)
-
-
-async def run(settings: Settings) -> None:
-    """Keep nginx in step until SIGTERM or SIGINT; SIGHUP has everything checked and reloaded.
-
-    Raises:
-        UsageError: The configuration of a source is wrong.
+        UsageError: The configuration is wrong.
         StateError: The state folder can't be used, or another proxyconf uses it.
         CommandError: nginx's program can't be run.
         ExceptionGroup: A bug.
     """
 
-    async def until_signal(house: _House) -> NoReturn:
-        await stop_on_signal(hang_up=house.look_again)
+    async def until_signal(house: House, group: asyncio.TaskGroup) -> NoReturn:
+        def hang_up() -> None:
+            group.create_task(house.read_again(read_again, group), name="read again")
+
+        await stop_on_signal(hang_up=hang_up)
 
     await _work(settings, until_signal)
 
 
 async def once(settings: Settings, *, timeout_s: float) -> Outcome:
-    """Bring what the sources say now into nginx, and end; raises as `run` does."""
-    reconciler: Reconciler | None = None
+    """Bring what the sources say now into nginx and templates, and end; raises as `run` does."""
+    settled = False
 
-    async def until_settled(house: _House) -> NoReturn:
-        nonlocal reconciler
-        reconciler = house.reconciler
+    async def until_settled(house: House, _: asyncio.TaskGroup) -> NoReturn:
+        nonlocal settled
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await house.reconciler.settled.wait()
+                await house.settled()
+                settled = True
         raise Shutdown
 
     board = await _work(settings, until_settled)
-    return Outcome(board.status(), settled=reconciler is not None and reconciler.settled.is_set())
+    return Outcome(board.status(), settled=settled)
 
 
-async def _work(settings: Settings, end: Callable[[_House], Awaitable[NoReturn]]) -> Board:
+async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]]) -> Board:
     """Run everything until *end* raises Shutdown."""
-    sources = open_sources(settings)
+    follow(settings, Resources())  # a mistake is said before anything is made
     state = State(state_path(settings))
     failure: BaseException | None = None
     with state.locked():
-        house = await _build(settings, state, sources)
+        house = await House.build(settings, state)
         async with serving(socket_path(settings), house.board, house.confirm):
             try:
                 async with asyncio.TaskGroup() as group:
-                    for source in sources:
-                        watching = keep_watching(source, house.queue.put, house.board)
-                        group.create_task(watching, name=f"source {source.name}")
-                    group.create_task(house.reconciler.run(), name="reconciler")
-                    group.create_task(_as_coroutine(end(house)), name="end")
+                    house.start(group)
+                    group.create_task(_as_coroutine(end(house, group)), name="end")
             except* Shutdown:
                 pass
             except* ProxyconfError as expected:
@@ -152,40 +118,42 @@ async def _as_coroutine(end: Awaitable[NoReturn]) -> NoReturn:
     raise AssertionError
 
 
-async def _build(settings: Settings, state: State, sources: Sequence[Source]) -> _House:
-    """Make the parts; asks nginx what it is."""
-    tables = settings.tables
-    build = await ask_build(tables.nginx.binary)
-    nginx = await open_nginx(tables.nginx, build, state.nginx, state.token())
-    known = NginxState(
-        mode=tables.nginx.mode,
-        root=str(nginx.folder.root),
-        version=".".join(map(str, build.version)),
-        start=nginx.start,
-    )
-    board = Board([source.name for source in sources], known)
-    queue = ChangeQueue(tables.pace)
-    intake = Intake({source.name: source.policy for source in sources})
-    apply = Apply(folder=nginx.folder, renderer=nginx.renderer, control=nginx.control, prober=nginx.prober)
-    reconciler = Reconciler(
-        queue=queue, intake=intake, apply=apply, state=state, board=board, settings=tables
-    )
-    for name in settings.warnings:
-        log.warning("setting.ignored", reason=name)
-    log.info(
-        "proxyconf.started", sources=[source.name for source in sources], nginx=known.version, root=known.root
-    )
-    return _House(queue, intake, apply, board, reconciler)
+async def recover(settings: Settings, *, timeout_s: float) -> tuple[Path, ...]:
+    """Put back files that a killed run has left unchecked; return them.
+
+    Where a proxyconf runs, its checks in place are waited for instead.
+
+    Raises:
+        StateError: A file can't be put back, or the check of a running one takes too long.
+    """
+    state = State(state_path(settings))
+    if not state.undo.is_dir():
+        return ()
+    try:
+        with state.locked():
+            return await asyncio.to_thread(undo.recover, state.undo)
+    except StateInUseError:
+        pass
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await asyncio.to_thread(undo.is_clean, state.undo):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        raise StateError(
+            f"recover: after {timeout_s:g} s a check in place has still not ended (see proxyconf status)"
+        ) from None
+    return ()
 
 
-async def look(settings: Settings, *, timeout_s: float) -> Snapshot:
-    """Ask every source once, and return what nginx should know.
+async def look(settings: Settings, resources: Resources, *, timeout_s: float) -> Snapshot:
+    """Ask every source once, and return what nginx and the templates *resources* should know.
 
     Raises:
         SourceError: One did not answer, or not in time.
         UsageError: The configuration of a source is wrong.
     """
-    listings = await asyncio.gather(*(_first_listing(source, timeout_s) for source in open_sources(settings)))
+    followed = follow(settings, resources).values()
+    listings = await asyncio.gather(*(_first_listing(one.source, timeout_s) for one in followed))
     return merge(
         [Reader().read(listing) for listing in listings], host_rule=settings.tables.routing.host_rule
     )

@@ -85,6 +85,7 @@ class Apply:
         reloads: How many signals were sent.
         cost_s: Seconds from the latest signal that had the wanted outcome to its proof.
         lingering: Old workers at the latest proof.
+        also: Stands for files beside the site that nginx must have loaded, too: another text is a change.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Apply:
         self.reloads = 0
         self.cost_s = 0.0
         self.lingering = Lingering()
+        self.also = ""
         self._folder = folder
         self._control = control
         self._prober = prober
@@ -105,6 +107,11 @@ class Apply:
         self._master: int | None = None
         self._kept: list[frozenset[str]] = []
         self._tried: frozenset[str] = frozenset()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there is no root file yet."""
+        return not self._folder.root.exists()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -152,9 +159,9 @@ class Apply:
         """
         with steps.timed("render"):
             site = self._verdicts.render(snapshot)
-        if await self._serves(site.digest):
+        if await self._serves(self._digest(site)):
             return False
-        if self.installed and self.installed.digest == site.digest:
+        if self.installed and self.installed.digest == self._digest(site):
             await self._make_live(steps, ask_first=True)
             return True
         # what it does is not on the way to the signal: a slow disk may take longer than nginx's check
@@ -173,6 +180,9 @@ class Apply:
             await working
         return True
 
+    def _digest(self, site: Site) -> str:
+        return f"{site.digest}+{self.also}" if self.also else site.digest
+
     async def _serves(self, digest: str) -> bool:
         """Tell whether that is proved, still by the same master and from the same file."""
         if self.installed and not self._folder.untouched():
@@ -188,7 +198,7 @@ class Apply:
         """Return what is left of the candidate without its bad parts, checked, or already installed."""
         for _ in range(_BLAMED_MAX):
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
-            generation = Generation(site.digest, nonce, site.root(nonce))
+            generation = Generation(self._digest(site), nonce, site.root(nonce))
             self._tried = parts_of(generation.root)
             try:
                 await self._check(site, generation.root, steps)
@@ -198,7 +208,7 @@ class Apply:
                 with steps.timed("blame"):
                     await self._verdicts.judge(snapshot, site, exc, passes=self._passes)
                 site = self._verdicts.render(snapshot)
-                if self.installed and self.installed.digest == site.digest:
+                if self.installed and self.installed.digest == self._digest(site):
                     return self.installed
             else:
                 return generation

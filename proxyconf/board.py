@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _HISTORY = 20
+_FROM_WORST = ("failed", "refused", "starting", "waiting", "installed", "applied")
 _CHANGES_SHOWN = 12
 
 
@@ -53,6 +54,31 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     source: str
     endpoints: tuple[str, ...]
+
+
+class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
+    """A template resource.
+
+    Attributes:
+        dest: The file it is written to.
+        src: The template.
+        state: ``starting``; ``waiting`` for keys; ``applied``; ``installed``: checked and in place, to be
+            loaded at nginx's start or by a reload that is due later; ``refused``: by its check or its own
+            text, the last good file is in place; ``failed``: could not be written, or the reload is not
+            proved and is tried again.
+        since: Unix time of that state.
+        reason: Why it is not applied.
+        proof: Of what was applied last: nonce, workers, command, written (see `proxyconf.state.Record`).
+        applied_at: Its Unix time; None when nothing ever was.
+    """
+
+    dest: str
+    src: str
+    state: str = "starting"
+    since: float = 0.0
+    reason: str = ""
+    proof: str = ""
+    applied_at: float | None = None
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +147,7 @@ class Status(msgspec.Struct, kw_only=True):
     applied: AppliedState | None = None
     sources: list[SourceState] = []
     routes: list[RouteState] = []
+    templates: list[TemplateState] = []
     problems: list[Problem] = []
     history: list[Pass] = []
 
@@ -137,6 +164,7 @@ class Board:
         self.nginx = nginx
         self._status = Status(nginx=nginx)
         self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
+        self._templates: dict[str, TemplateState] = {}
         self._snapshot = Snapshot()
         self._problems: tuple[Problem, ...] = ()
         self._history: deque[Pass] = deque(maxlen=_HISTORY)
@@ -146,9 +174,24 @@ class Board:
         status = self._status
         status.sources = list(self._sources.values())
         status.routes = [_route(route, self._snapshot) for route in self._snapshot.routes]
+        status.templates = list(self._templates.values())
         status.problems = list(self._problems)
         status.history = list(self._history)
+        if self.nginx.mode == "none" and status.state == "applied" and self._templates:
+            worst = min(self._templates.values(), key=lambda one: _FROM_WORST.index(one.state))
+            reason = f"{worst.dest}: {worst.reason}" if worst.reason else ""
+            return msgspec.structs.replace(status, state=worst.state, reason=reason)
         return status
+
+    def nginx_known(self, nginx: NginxState) -> None:
+        """Note which nginx it is; whether it runs is seen at the next pass."""
+        nginx.running = self.nginx.running
+        self.nginx = self._status.nginx = nginx
+
+    def sources_known(self, names: Iterable[str]) -> None:
+        """Note which sources there are; what is known of one of them stays."""
+        now = time.time()
+        self._sources = {name: self._sources.get(name) or SourceState(name=name, since=now) for name in names}
 
     @property
     def is_applied(self) -> bool:
@@ -157,8 +200,9 @@ class Board:
 
     def source_listed(self, change: Change) -> None:
         """Note a listing."""
-        listing = change.listing
-        source, now = self._sources[listing.source], time.time()
+        listing, now = change.listing, time.time()
+        if (source := self._sources.get(listing.source)) is None:
+            return  # it is not among the sources any more
         source.entries = len(listing.keys) + len(listing.containers)
         source.revision, source.listed_at = listing.revision, now
         if source.state != "watching":
@@ -167,7 +211,8 @@ class Board:
 
     def source_lost(self, name: str, reason: str) -> None:
         """Note that a source is gone; its last listing counts on."""
-        source = self._sources[name]
+        if (source := self._sources.get(name)) is None:
+            return  # it is not among the sources any more
         if source.state != "lost":
             source.state, source.since = "lost", time.time()
         source.reason = reason
@@ -182,8 +227,11 @@ class Board:
         for problem in sorted(before.difference(self._problems), key=str):
             log.info("problem.solved", what=problem.what, where=problem.where)
 
-    def passed(self, done: Pass, applied: AppliedState) -> None:
-        """Note a proved generation."""
+    def passed(self, done: Pass, applied: AppliedState | None) -> None:
+        """Note a proved generation; None where there is no site."""
+        if applied is None:
+            self._enter("applied", "")
+            return
         was_installed = self._status.state == "installed"
         self._status.applied = applied
         self.nginx.running = True
@@ -216,6 +264,26 @@ class Board:
             log.warning("nginx.not_running", start=self.nginx.start)
         else:
             log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
+
+    def templates_known(self, templates: Iterable[TemplateState]) -> None:
+        """Note which templates there are; what is known of one of them stays."""
+        self._templates = {one.dest: self._templates.get(one.dest, one) for one in templates}
+
+    def template_noted(self, now: TemplateState) -> None:
+        """Note how it stands with a template; logged where that is another state, reason or application."""
+        before = self._templates.get(now.dest, TemplateState(dest=now.dest, src=now.src))
+        self._templates[now.dest] = now
+        if now.state == "applied":
+            if (before.state, before.applied_at) == (now.state, now.applied_at):
+                return
+            log.info("template.applied", dest=now.dest, proof=now.proof)
+        else:
+            if (before.state, before.reason) == (now.state, now.reason):
+                return
+            tells = {"refused": log.error, "failed": log.error, "installed": log.warning}
+            tells.get(now.state, log.info)(f"template.{now.state}", dest=now.dest, reason=now.reason)
+        done = Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason)
+        self._history.append(done)
 
     def workers_counted(self, count: int, memory: int) -> None:
         """Note the old workers."""

@@ -94,6 +94,11 @@ class ChangeQueue:
         self._urgent |= change.listing.urgent
         self._note()
 
+    def pace(self, pace: Pace) -> None:
+        """Go on at another pace."""
+        self.bucket = Bucket(pace)
+        self._pace = pace
+
     def poke(self) -> None:
         """Ask for a pass without a change: something a person said may alter the outcome."""
         self._poked = True

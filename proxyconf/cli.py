@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from proxyconf import __version__, config, report
+from proxyconf import __version__, confd, config, report
 from proxyconf.errors import ProxyconfError, StateError, UsageError
 from proxyconf.log import set_up
 from proxyconf.sources import kinds
@@ -19,9 +19,14 @@ from proxyconf.status import ask_confirm, ask_status
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from proxyconf.app import Outcome
     from proxyconf.config import Settings
+    from proxyconf.model import Problem
+    from proxyconf.preview import Draft
+
+    Load = Callable[[], Settings]
 
 DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 _USAGE, _FAILED = 2, 1
@@ -60,6 +65,7 @@ def main() -> None:
       proxyconf run --etcd http://127.0.0.1:2379   keys in etcd
       proxyconf run -c /etc/proxyconf/proxyconf.toml
       proxyconf status                             what the running one does, and why
+      proxyconf confd -watch -node 127.0.0.1:2379  in the place of confd, with its files
 
     A flag beats the environment (PROXYCONF_NGINX_MODE=include), which beats the file, which beats the
     defaults.
@@ -81,7 +87,13 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--etcd", "etcd", multiple=True, metavar="URL", help="Follow an etcd; again for each member."
     )
-    @click.option("--file", "file", metavar="PATH", help="Follow a TOML file, or a folder of them.")
+    @click.option(
+        "--file",
+        "file",
+        multiple=True,
+        metavar="PATH",
+        help="Follow a file or a folder; again for more.",
+    )
     @click.option("--state", metavar="DIR", help="State folder. Default: /var/lib/proxyconf")
     @click.option(
         "-s",
@@ -93,7 +105,7 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def with_settings(
-        *, path: Path | None, docker: bool, etcd: tuple[str, ...], file: str | None, state: str | None,
+        *, path: Path | None, docker: bool, etcd: tuple[str, ...], file: tuple[str, ...], state: str | None,
         sets: tuple[str, ...], **rest: Any,  # noqa: ANN401 - the command's own flags
     ) -> None:  # fmt: skip
         flags: dict[str, Any] = {}
@@ -104,13 +116,13 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
         if etcd:
             flags["etcd"] = {"endpoints": list(etcd)}
         if file:
-            flags["file"] = {"path": file}
+            flags["file"] = {"path": list(file)}
         if state:
             flags["state"] = {"dir": state}
         named = bool(docker or etcd or file)
         for text in sets:
             config.lay_over(flags, _setting(text))
-        _guarded(lambda: command(_load(path, flags, named=named), **rest))
+        _guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))
 
     return with_settings
 
@@ -140,17 +152,19 @@ def _guarded(command: Callable[[], None]) -> None:
         sys.exit(_USAGE if isinstance(exc, (UsageError, StateError)) else _FAILED)
 
 
-def _need_sources(settings: Settings) -> None:
+def _with_sources(load: Load) -> Settings:
+    settings = load()
     if not settings.sources:
         raise UsageError(
             "no source to follow (give --docker, --etcd URL or --file PATH, or a configuration file with"
             f" -c; {DEFAULT_CONFIG} does not exist)"
         )
+    return settings
 
 
 @main.command()
 @_configured
-def run(settings: Settings) -> None:
+def run(load: Load) -> None:
     r"""Keep nginx in step until SIGTERM or Ctrl-C.
 
     \b
@@ -166,14 +180,13 @@ def run(settings: Settings) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - `status` and --help need not load it
 
-    _need_sources(settings)
-    asyncio.run(app.run(settings))
+    asyncio.run(app.run(_with_sources(load), read_again=lambda: _with_sources(load)))
 
 
 @main.command()
 @_configured
 @click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
-def once(settings: Settings, timeout: str) -> None:
+def once(load: Load, timeout: str) -> None:
     r"""Bring what the sources say now into nginx, then end.
 
     \b
@@ -186,12 +199,15 @@ def once(settings: Settings, timeout: str) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    _need_sources(settings)
-    outcome = asyncio.run(app.once(settings, timeout_s=_seconds(timeout)))
+    _end(asyncio.run(app.once(_with_sources(load), timeout_s=_seconds(timeout))))
+
+
+def _end(outcome: Outcome) -> None:
+    """Say how one run ended, by the exit code, too."""
     for problem in outcome.status.problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(report.outcome_line(outcome.status, settled=outcome.settled))
-    if not (outcome.settled and outcome.status.state in ("applied", "installed")):
+    if not (outcome.settled and report.is_well(outcome.status)):
         sys.exit(_FAILED)
 
 
@@ -199,7 +215,7 @@ def once(settings: Settings, timeout: str) -> None:
 @_configured
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Write to this folder.")
 @click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
-def render(settings: Settings, out: Path | None, timeout: str) -> None:
+def render(load: Load, out: Path | None, timeout: str) -> None:
     r"""Show the files that would be written now; nothing is changed.
 
     \b
@@ -209,8 +225,7 @@ def render(settings: Settings, out: Path | None, timeout: str) -> None:
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    _need_sources(settings)
-    files, problems = asyncio.run(preview.render(settings, timeout_s=_seconds(timeout)))
+    files, problems = asyncio.run(preview.render(_with_sources(load), timeout_s=_seconds(timeout)))
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     if out is None:
@@ -223,7 +238,7 @@ def render(settings: Settings, out: Path | None, timeout: str) -> None:
 
 @main.command()
 @_configured
-def check(settings: Settings) -> None:
+def check(load: Load) -> None:
     r"""Check the configuration, the sources' settings and nginx, without connecting anywhere.
 
     \b
@@ -234,15 +249,14 @@ def check(settings: Settings) -> None:
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    _need_sources(settings)
-    for line in asyncio.run(preview.check(settings)):
+    for line in asyncio.run(preview.check(_with_sources(load))):
         click.echo(line)
 
 
 @main.command()
 @_configured
 @click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
-def status(settings: Settings, *, as_json: bool) -> None:
+def status(load: Load, *, as_json: bool) -> None:
     r"""Ask the running proxyconf what it does: sources, routes, problems, what is applied.
 
     \b
@@ -252,13 +266,13 @@ def status(settings: Settings, *, as_json: bool) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    found = _answer(ask_status(app.socket_path(settings)))
+    found = _answer(ask_status(app.socket_path(load())))
     click.echo(report.as_json(found) if as_json else report.as_text(found))
 
 
 @main.command()
 @_configured
-def confirm(settings: Settings) -> None:
+def confirm(load: Load) -> None:
     r"""Believe a source that came back with far fewer endpoints than before.
 
     \b
@@ -270,8 +284,80 @@ def confirm(settings: Settings) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    sources = _answer(ask_confirm(app.socket_path(settings)))
+    sources = _answer(ask_confirm(app.socket_path(load())))
     click.echo(f"confirmed: {', '.join(sources)}" if sources else "nothing is held")
+
+
+@main.command()
+@_configured
+@click.option("--timeout", default="60s", show_default=True, help="How long to wait for a running proxyconf.")
+def recover(load: Load, timeout: str) -> None:
+    r"""Put back files whose check had not ended when proxyconf was killed; for nginx's ExecStartPre.
+
+    \b
+    Examples:
+      proxyconf recover
+      ExecStartPre=/usr/bin/proxyconf recover    in the unit of nginx
+
+    Only a template whose check_cmd has to see its file in place can leave one: nginx -t does not. Where a
+    proxyconf runs, its checks are waited for.
+
+    Exit codes: 0 nothing unchecked is in place; 1 otherwise.
+    """
+    from proxyconf import app  # noqa: PLC0415 - as in run
+
+    files = _answer(app.recover(load(), timeout_s=_seconds(timeout)))
+    for file in files:
+        click.echo(f"put back: {file}")
+    if not files:
+        click.echo("nothing to put back")
+
+
+def _confd(read: Callable[[], confd.Asked]) -> None:
+    """Do what confd's command line asks for."""
+    _guarded(lambda: _do(read))
+
+
+def _do(read: Callable[[], confd.Asked]) -> None:
+    from proxyconf import app, preview  # noqa: PLC0415 - as in run
+
+    asked = read()
+    set_up(asked.settings.tables.log)
+    if asked.check:
+        for line in asyncio.run(preview.check(asked.settings)):
+            click.echo(line)
+    elif asked.noop:
+        _show(*asyncio.run(preview.drafts(asked.settings, timeout_s=asked.timeout_s)))
+    elif asked.onetime:
+        _end(asyncio.run(app.once(asked.settings, timeout_s=asked.timeout_s)))
+    else:
+        asyncio.run(app.run(asked.settings, read_again=lambda: read().settings))
+
+
+def _show(drafts: Sequence[Draft], problems: Sequence[Problem]) -> None:
+    """Print what would change, as a diff."""
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    failed = [draft for draft in drafts if draft.problem]
+    for draft in failed:
+        click.echo(f"error: {draft.problem}", err=True)
+    for draft in drafts:
+        for line in draft.diff():
+            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
+    changing = sum(draft.after is not None and draft.after != draft.before for draft in drafts)
+    click.echo(f"{len(drafts)} templates: {changing} would change; nothing was written")
+    if failed or problems:
+        sys.exit(_FAILED)
+
+
+main.add_command(confd.make_command(_confd))
+
+
+def entry() -> None:
+    """Be the program that we were called as: ``confd``, where a link of that name leads here."""
+    if Path(sys.argv[0]).name == "confd":
+        sys.argv.insert(1, "confd")
+    main()
 
 
 def _answer(question: Coroutine[Any, Any, T]) -> T:

@@ -37,22 +37,26 @@ class Completed:
 
 
 class Running:
-    """Commands under way that may be cut short: our own end must not wait for a time-out."""
+    """Commands under way that may be cut short: our own end must not wait for a time-out.
+
+    Attributes:
+        ended: They were.
+    """
 
     def __init__(self) -> None:
         self._processes: set[subprocess.Popen[bytes]] = set()
-        self._ended = False
+        self.ended = False
 
     def end(self) -> None:
         """Kill them, each with its children, and whatever is started from now on."""
-        self._ended = True
+        self.ended = True
         for process in tuple(self._processes):
             _kill(process)
 
     def add(self, process: subprocess.Popen[bytes]) -> None:
         """Take in a command that has just been started."""
         self._processes.add(process)
-        if self._ended:
+        if self.ended:
             _kill(process)
 
     def remove(self, process: subprocess.Popen[bytes]) -> None:

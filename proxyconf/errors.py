@@ -57,5 +57,9 @@ class StateError(ProxyconfError):
     """Our own folder can't be used (permission, a full disk, another proxyconf)."""
 
 
+class StateInUseError(StateError):
+    """Another proxyconf uses the state folder."""
+
+
 class Shutdown(Exception):  # noqa: N818 - not an error: it ends the task group from inside
     """Raised inside the task group to end it; never seen outside `app`."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxyconf.model import Problem
+from proxyconf.model import Claims, Problem
 from proxyconf.routing import Reader
 from proxyconf.snapshot import lost_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyconf.model import Change, Claims, Listing
+    from proxyconf.model import Change, Listing
     from proxyconf.tables import SourcePolicy
 
 
@@ -27,10 +27,18 @@ class Intake:
 
     Args:
         policies: Source to its policy, in the order of the configuration.
+        needs: The key prefixes that templates want of all of them.
     """
 
-    def __init__(self, policies: Mapping[str, SourcePolicy]) -> None:
-        self._feeds = {name: _Feed(policy) for name, policy in policies.items()}
+    def __init__(self, policies: Mapping[str, SourcePolicy], needs: tuple[str, ...] = ()) -> None:
+        self._feeds = {name: _Feed(policy, needs) for name, policy in policies.items()}
+
+    def follow(self, policies: Mapping[str, SourcePolicy], needs: tuple[str, ...]) -> None:
+        """Go on with these sources; what is known of one of them stays."""
+        before, self._feeds = self._feeds, {}
+        for name, policy in policies.items():
+            feed = self._feeds[name] = before.get(name) or _Feed(policy, needs)
+            feed.policy, feed.needs = policy, needs
 
     def restore(self, listing: Listing) -> None:
         """Let a listing count that was saved by an earlier run, until the source speaks."""
@@ -39,7 +47,8 @@ class Intake:
 
     def take(self, change: Change) -> None:
         """Let a listing count, or hold it."""
-        self._feeds[change.listing.source].take(change)
+        if feed := self._feeds.get(change.listing.source):  # else it is not among the sources any more
+            feed.take(change)
 
     def confirm(self) -> tuple[str, ...]:
         """Let what is held count; return the sources it was of."""
@@ -66,6 +75,10 @@ class Intake:
             name for name, feed in self._feeds.items() if feed.policy.required and feed.claims is None
         )
 
+    def behind(self) -> tuple[str, ...]:
+        """Return the required sources whose listing was not asked for all that templates want."""
+        return tuple(name for name, feed in self._feeds.items() if feed.policy.required and feed.is_behind)
+
     def silent(self) -> tuple[str, ...]:
         """Return the required sources that have not spoken in this run."""
         return tuple(name for name, feed in self._feeds.items() if feed.policy.required and not feed.spoke)
@@ -74,8 +87,9 @@ class Intake:
 class _Feed:
     """One source's part."""
 
-    def __init__(self, policy: SourcePolicy) -> None:
+    def __init__(self, policy: SourcePolicy, needs: tuple[str, ...]) -> None:
         self.policy = policy
+        self.needs = needs
         self._reader = Reader()
         self.listing: Listing | None = None
         self.claims: Claims | None = None
@@ -101,6 +115,10 @@ class _Feed:
             listing = replace(listing, last_good=claims.last_good)
         return listing, claims
 
+    @property
+    def is_behind(self) -> bool:
+        return self.listing is None or not set(self.needs) <= set(self.listing.needs)
+
     def accept(self, listing: Listing, claims: Claims) -> None:
         self.listing, self.claims = listing, claims
         self.held, self._suspect = None, False
@@ -113,11 +131,12 @@ class _Feed:
 
 
 def _held_problem(name: str, feed: _Feed) -> Problem:
-    before = len(feed.claims.members) if feed.claims else 0
-    after = len(feed.held[1].members) if feed.held else 0
+    before, after = feed.claims or Claims(name), feed.held[1] if feed.held else Claims(name)
+    told = [f"{len(after.members)} of {len(before.members)} endpoints"] if before.members else []
+    told += [f"{len(after.pairs)} of {len(before.pairs)} keys for templates"] if before.pairs else []
     return Problem(
         "source",
         name,
-        f"came back with {after} of {before} endpoints, so what it had before still counts"
+        f"came back with {' and '.join(told)}, so what it had before still counts"
         " (if the loss is real: proxyconf confirm; to allow more: max_loss)",
     )

@@ -90,6 +90,7 @@ class Listing:
         urgent: A death is among the changes: apply without waiting for quiet.
         last_good: Key to the entry that counts in place of a bad one. No source knows it: it is noted for the
             next run when the listing is saved.
+        needs: The key prefixes that the source was asked for; noted when it arrives.
     """
 
     source: str
@@ -102,6 +103,7 @@ class Listing:
     place: str = "{key}"
     urgent: bool = False
     last_good: Mapping[str, Entry] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,38 +2,121 @@
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxyconf.app import look, open_sources, state_path
-from proxyconf.errors import CommandError, RefusedError, StateError
+from proxyconf.app import look, state_path
+from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
+from proxyconf.groups.dest import Dest
+from proxyconf.groups.rendering import Rendering, View
+from proxyconf.house import follow
 from proxyconf.intake import Intake
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.here import ask_build, open_nginx
+from proxyconf.resources.folder import Resources, read_resources
+from proxyconf.resources.jinja import TemplateError, Templates
+from proxyconf.resources.keyspace import Keyspace
+from proxyconf.resources.lookups import Lookups
 from proxyconf.snapshot import merge
 from proxyconf.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from proxyconf.config import Settings
-    from proxyconf.model import Snapshot
+    from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.here import Here
     from proxyconf.nginx.site import Site
+    from proxyconf.resources.table import Resource
 
 _NONCE = "preview"
 
 
-async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the files that would be written, by their names in the folder nginx reads, and the problems.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a template would write.
+
+    Attributes:
+        before: What is in place; None when there is no file.
+        after: None when it can't be rendered.
+        problem: Why.
+    """
+
+    dest: Path
+    before: bytes | None = None
+    after: bytes | None = None
+    problem: str = ""
+
+    def diff(self) -> Iterator[str]:
+        """Yield what would change, line by line, as a unified diff; nothing where nothing would."""
+        if self.after is None or self.after == self.before:
+            return
+        before, after = [
+            (content or b"").decode(errors="replace").splitlines() for content in (self.before, self.after)
+        ]
+        name = "/dev/null" if self.before is None else str(self.dest)
+        yield from difflib.unified_diff(before, after, name, str(self.dest), lineterm="")
+
+
+async def drafts(settings: Settings, *, timeout_s: float) -> tuple[tuple[Draft, ...], tuple[Problem, ...]]:
+    """Render all templates from what the sources say now; return them, and what was set aside.
 
     Raises:
         SourceError: A source did not answer.
         UsageError: The configuration of a source is wrong.
     """
-    snapshot = await look(settings, timeout_s=timeout_s)
-    problems = [str(problem) for problem in snapshot.problems]
+    resources = await asyncio.to_thread(read_resources, settings)
+    snapshot = await look(settings, resources, timeout_s=timeout_s)
+    return await _drafts(settings, resources, snapshot), (*resources.problems, *snapshot.problems)
+
+
+async def _drafts(settings: Settings, resources: Resources, snapshot: Snapshot) -> tuple[Draft, ...]:
+    view = View(snapshot, Keyspace(snapshot.pairs))
+    templates, lookups = Templates(settings.tables.confd.dir / "templates"), Lookups()
+    return tuple([await _draft(one, Rendering(one, templates, lookups), view) for one in resources.resources])
+
+
+async def _draft(resource: Resource, rendering: Rendering, view: View) -> Draft:
+    try:
+        after, _ = await rendering.render(view, clock=time.time())
+        dest = Dest(resource.dest, mode=resource.mode, uid=resource.uid, gid=resource.gid)
+        before = await asyncio.to_thread(dest.now)
+    except (TemplateError, StateError) as exc:
+        return Draft(resource.dest, problem=str(exc))
+    return Draft(resource.dest, before.content if before else None, after)
+
+
+async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the files that would be written, and the problems.
+
+    The site's files are named as in the folder nginx reads, those of templates ``files/etc/...``.
+
+    Raises:
+        SourceError: A source did not answer.
+        UsageError: The configuration of a source is wrong.
+    """
+    resources = await asyncio.to_thread(read_resources, settings)
+    snapshot = await look(settings, resources, timeout_s=timeout_s)
+    problems = [str(problem) for problem in (*resources.problems, *resources.warnings, *snapshot.problems)]
+    files: dict[str, bytes] = {}
+    if settings.tables.nginx.mode != "none":
+        files, more = await _site(settings, snapshot)
+        problems += more
+    for draft in await _drafts(settings, resources, snapshot):
+        if draft.after is None:
+            problems.append(f"template {draft.dest}: {draft.problem}")
+        else:
+            files[f"files{draft.dest}"] = draft.after
+    return files, tuple(problems)
+
+
+async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes], list[str]]:
+    problems = []
     try:
         build = await ask_build(settings.tables.nginx.binary)
     except CommandError as exc:
@@ -42,7 +125,7 @@ async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, byt
     # the real token is a secret of the state folder, which need not exist for this
     nginx = await open_nginx(settings.tables.nginx, build, state_path(settings) / "nginx", "0" * 32)
     site = nginx.renderer().render(snapshot)
-    return _files(nginx, site), (*problems, *map(str, site.problems))
+    return _files(nginx, site), [*problems, *map(str, site.problems)]
 
 
 def _files(nginx: Here, site: Site) -> dict[str, bytes]:
@@ -76,8 +159,20 @@ async def check(settings: Settings) -> Sequence[str]:
         CommandError: nginx's program can't be run.
         RefusedError: nginx refuses the site.
     """
-    names = [source.name for source in open_sources(settings)]
-    lines = [f"configuration: well; sources: {', '.join(names)}"]
+    resources = await asyncio.to_thread(read_resources, settings)
+    if resources.problems:
+        raise UsageError("; ".join(map(str, resources.problems)))
+    lines = [f"configuration: well; sources: {', '.join(follow(settings, resources))}"]
+    if resources.resources:
+        lines.append(f"templates: {len(resources.resources)}")
+    lines += [f"warning: {warning}" for warning in resources.warnings]
+    if settings.tables.nginx.mode != "none":
+        lines += await _check_site(settings)
+    return lines
+
+
+async def _check_site(settings: Settings) -> list[str]:
+    lines = []
     real = state_path(settings) / "nginx"
     build = await ask_build(settings.tables.nginx.binary)
     lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
@@ -103,7 +198,8 @@ async def check(settings: Settings) -> Sequence[str]:
 
 def _saved(settings: Settings) -> Snapshot:
     """Return what the last run knew; nothing where there was none, or it is not ours to read."""
-    intake = Intake({source.name: source.policy for source in open_sources(settings)})
+    followed = follow(settings, Resources())
+    intake = Intake({name: one.source.policy for name, one in followed.items()})
     for listing in State(state_path(settings)).load_listings():
         intake.restore(listing)
     return merge(intake.claims(), host_rule=settings.tables.routing.host_rule)

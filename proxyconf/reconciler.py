@@ -1,26 +1,45 @@
-"""The one consumer of changes: drives nginx toward what the sources say, and repeats what did not work."""
+"""The one consumer of changes: drives nginx toward what the sources say, and repeats what did not work.
+
+The site, and the templates that are part of its nginx, are brought into effect here; every other group of
+templates is given the newest view and works at its own pace.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.apply import Steps
 from proxyconf.board import AppliedState, Pass
 from proxyconf.changes import Batch
-from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError, StateError
+from proxyconf.errors import (
+    CommandError,
+    NotRunningError,
+    RefusedError,
+    ReloadError,
+    ReloadRefusedError,
+    StateError,
+)
+from proxyconf.groups.rendering import View
 from proxyconf.model import Snapshot
+from proxyconf.resources.keyspace import Keyspace
 from proxyconf.snapshot import differences, merge, owners_of
 from proxyconf.state import Applied
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxyconf.apply import Apply
     from proxyconf.board import Board
     from proxyconf.changes import ChangeQueue
+    from proxyconf.groups.group import Group
+    from proxyconf.groups.lane import Lane
     from proxyconf.intake import Intake
-    from proxyconf.model import Problem
+    from proxyconf.model import Entry, Problem
     from proxyconf.snapshot import Owner
     from proxyconf.state import State
     from proxyconf.tables import Tables
@@ -31,8 +50,27 @@ _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0  # what is mended by hand is noticed by then, for the price of an nginx -t
 
 
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What a configuration makes: replaced as a whole when it is read again.
+
+    Attributes:
+        tables: The settings.
+        apply: The site's way into nginx; None where there is no site.
+        joined: The templates that are part of the site's nginx, if any.
+        lanes: The other groups of templates; their tasks are somebody else's.
+        problems: What of the configuration was set aside.
+    """
+
+    tables: Tables
+    apply: Apply | None
+    joined: Group | None = None
+    lanes: tuple[Lane, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
 class Reconciler:
-    """Makes nginx serve what the sources say.
+    """Makes nginx serve, and the templates show, what the sources say.
 
     Attributes:
         settled: Set once every required source has spoken and the outcome is a final one: applied, installed
@@ -44,27 +82,39 @@ class Reconciler:
         *,
         queue: ChangeQueue,
         intake: Intake,
-        apply: Apply,
         state: State,
         board: Board,
-        settings: Tables,
+        outfit: Outfit,
     ) -> None:
         self.settled = asyncio.Event()
         self._queue = queue
         self._intake = intake
-        self._apply = apply
+        self._outfit = outfit
+        self._next_outfit: Outfit | None = None
         self._state = state
         self._board = board
-        self._host_rule = settings.routing.host_rule
         self._clock = asyncio.get_running_loop().time
-        self._gate_until = self._clock() + settings.pace.start_wait
+        self._gate_until = self._clock() + outfit.tables.pace.start_wait
         self._earlier: dict[str, Owner] = {}
         self._applied: Applied | None = None
         self._wanted = Snapshot()
         self._served = Snapshot()
+        self._keyspace = Keyspace({})
+        self._keys: Mapping[str, Entry] = {}  # that it was made of
         self._since: float | None = None
         self._causes: set[str] = set()
         self._failures = 0
+
+    def wear(self, outfit: Outfit) -> None:
+        """Work with *outfit* from the next pass on, which comes at once, and check and reload everything."""
+        self._next_outfit = outfit
+        self._queue.poke()
+
+    def look_again(self) -> None:
+        """Check and reload even if nothing has changed: a certificate of the operator's may have."""
+        if self._outfit.apply:
+            self._outfit.apply.look_again()
+        self._queue.poke()
 
     async def run(self) -> NoReturn:
         """Reconcile for ever; a cancellation waits for the pass under way.
@@ -84,8 +134,21 @@ class Reconciler:
         for listing in saved:
             self._intake.restore(listing)
         self._earlier = applied.owners if applied else {}
-        await self._apply.resume(applied)
+        await self._resume_outfit()
         return 0.0 if saved else _LOOK_FOR_START_S
+
+    async def _resume_outfit(self) -> None:
+        if self._outfit.apply:
+            await self._outfit.apply.resume(self._applied)
+        if self._outfit.joined:
+            await self._outfit.joined.resume()
+
+    async def _change_outfit(self) -> None:
+        if self._next_outfit:
+            self._outfit, self._next_outfit = self._next_outfit, None
+            await self._resume_outfit()
+            if self._outfit.apply:
+                self._outfit.apply.look_again()
 
     async def _next(self, wake_at: float) -> Batch:
         """Wait for changes, or for the time to look again."""
@@ -102,22 +165,54 @@ class Reconciler:
         self._causes |= batch.changes.keys()
         if batch.changes and self._since is None:
             self._since = batch.since
-        if not (batch.poked or batch.changes) and self._board.is_applied and await self._apply.serves():
+        await self._change_outfit()
+        if not (batch.poked or batch.changes) and await self._is_quiet():
             return _LOOK_S
         started = time.perf_counter()
-        snapshot = merge(
-            self._intake.claims(), owners_of(self._wanted) or self._earlier, host_rule=self._host_rule
-        )
+        host_rule = self._outfit.tables.routing.host_rule
+        snapshot = merge(self._intake.claims(), owners_of(self._wanted) or self._earlier, host_rule=host_rule)
         if not self._may_start(snapshot):
             left_s = self._gate_until - self._clock()
             return left_s if 0 < left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
-        steps, reloads = Steps({"snapshot": time.perf_counter() - started}), self._apply.reloads
-        wait_s = await self._bring(snapshot, steps)
-        if self._apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
-            self._queue.bucket.spend(time.perf_counter() - started, old_workers=self._apply.lingering.memory)
-            self._board.workers_counted(self._apply.lingering.count, self._apply.lingering.memory)
+        steps = Steps({"snapshot": time.perf_counter() - started})
+        if self._outfit.apply is None:
+            await asyncio.to_thread(self._save)
+            self._hand_out(snapshot)
+            self._note_success(snapshot, steps)
+            return _LOOK_S
+        return await self._bring_site(self._outfit.apply, snapshot, steps, started)
+
+    async def _is_quiet(self) -> bool:
+        apply, joined = self._outfit.apply, self._outfit.joined
+        return (
+            self._board.is_applied
+            and (apply is None or await apply.serves())
+            and (joined is None or not await joined.is_due())
+        )
+
+    async def _bring_site(self, apply: Apply, snapshot: Snapshot, steps: Steps, started: float) -> float:
+        reloads = apply.reloads
+        wait_s = await self._bring(apply, snapshot, steps)
+        self._hand_out(snapshot)
+        if apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
+            self._queue.bucket.spend(time.perf_counter() - started, old_workers=apply.lingering.memory)
+            self._board.workers_counted(apply.lingering.count, apply.lingering.memory)
         return wait_s
+
+    def _view(self, snapshot: Snapshot) -> View | None:
+        """Return what templates may see; None while a required source is unknown, which is not empty."""
+        if self._intake.unknown() or self._intake.behind():
+            return None
+        if snapshot.pairs is not self._keys:
+            self._keys, self._keyspace = snapshot.pairs, Keyspace(snapshot.pairs)
+        return View(snapshot, self._keyspace)
+
+    def _hand_out(self, snapshot: Snapshot) -> None:
+        """Give the groups that work for themselves the newest view."""
+        if self._outfit.lanes and (view := self._view(snapshot)):
+            for lane in self._outfit.lanes:
+                lane.want(view)
 
     def _may_start(self, snapshot: Snapshot) -> bool:
         """Tell whether enough is known: what is unknown must not be taken for empty."""
@@ -140,23 +235,46 @@ class Reconciler:
             return True
         return False
 
-    async def _bring(self, snapshot: Snapshot, steps: Steps) -> float:
+    async def _bring(self, apply: Apply, snapshot: Snapshot, steps: Steps) -> float:
         """Apply *snapshot* and note how it went; return the seconds until the next look."""
+        joined = self._outfit.joined
         try:
-            await self._apply.apply(snapshot, steps, beside=self._save)
-            await self._keep(snapshot)
+            if joined:
+                await self._install_joined(apply, joined, snapshot, steps)
+            await apply.apply(snapshot, steps, beside=self._save)
+            await self._keep(apply, snapshot)
+            if joined:
+                await joined.settle("nonce")
         except NotRunningError as exc:
-            return self._note_failure("installed", str(exc), snapshot, steps)
+            if joined:
+                joined.wait_for_nginx()
+            wait_s = self._note_failure("installed", str(exc), snapshot, steps)
         except RefusedError as exc:
-            return self._note_failure("refused", str(exc), snapshot, steps)
+            if joined:  # it is the site that is refused, and what is in place passed with the one before
+                await joined.reload()
+            wait_s = self._note_failure("refused", str(exc), snapshot, steps)
         except (ReloadError, StateError, CommandError) as exc:
-            return self._note_failure("failed", str(exc), snapshot, steps)
-        self._note_success(snapshot, steps)
-        return _LOOK_S
+            if joined and isinstance(exc, ReloadRefusedError):
+                await joined.unload(str(exc))
+            wait_s = self._note_failure("failed", str(exc), snapshot, steps)
+        else:
+            self._note_success(snapshot, steps)
+            wait_s = _LOOK_S
+        return min(wait_s, joined.tell()) if joined else wait_s
 
-    async def _keep(self, snapshot: Snapshot) -> None:
+    async def _install_joined(self, apply: Apply, joined: Group, snapshot: Snapshot, steps: Steps) -> None:
+        """Put the templates of the site's nginx in place; the reload of the site will load them, too."""
+        if apply.is_first:  # there is nothing yet in whose context they could be checked
+            with suppress(NotRunningError):
+                await apply.apply(snapshot, steps, beside=self._save)
+        with steps.timed("templates"):
+            if view := self._view(snapshot):
+                await joined.install(view)
+        apply.also = joined.digest()
+
+    async def _keep(self, apply: Apply, snapshot: Snapshot) -> None:
         """Save what is proved, and the listings it was made of."""
-        proved = self._apply.proved
+        proved = apply.proved
         if proved and (self._applied is None or self._applied.nonce != proved.nonce):
             self._applied = Applied(
                 digest=proved.digest, nonce=proved.nonce, at=time.time(), owners=owners_of(snapshot)
@@ -172,8 +290,8 @@ class Reconciler:
         self._failures, self._served = 0, snapshot
         self._since, self._causes = None, set()
         self._board.snapshot_made(snapshot, self._problems(snapshot))
-        if self._applied:
-            self._board.passed(done, AppliedState(digest=self._applied.digest, at=self._applied.at))
+        applied = self._applied if self._outfit.apply else None
+        self._board.passed(done, AppliedState(digest=applied.digest, at=applied.at) if applied else None)
         if not self._intake.silent():
             self.settled.set()
 
@@ -191,7 +309,8 @@ class Reconciler:
     def _done(self, result: str, reason: str, snapshot: Snapshot, steps: Steps) -> Pass:
         # what comes after the proof, tidying and saving, keeps nobody waiting
         now = self._clock()
-        end = self._apply.proved_at if result == "applied" and "proof" in steps.seconds else now
+        apply = self._outfit.apply
+        end = apply.proved_at if apply and result == "applied" and "proof" in steps.seconds else now
         waited_s = 0.0 if self._since is None else end - self._since
         return Pass(
             at=time.time() - (now - end),
@@ -204,4 +323,10 @@ class Reconciler:
         )
 
     def _problems(self, snapshot: Snapshot) -> tuple[Problem, ...]:
-        return (*self._intake.problems(), *snapshot.problems, *self._apply.problems)
+        apply = self._outfit.apply
+        return (
+            *self._intake.problems(),
+            *self._outfit.problems,
+            *snapshot.problems,
+            *(apply.problems if apply else ()),
+        )

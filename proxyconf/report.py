@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from proxyconf.board import Pass, RouteState, SourceState, Status
+    from proxyconf.board import Pass, RouteState, SourceState, Status, TemplateState
 
 _PASSES = 5
 _ENDPOINTS = 4
 _PROOFS = {"nonce": "proved by nonce: nginx answered with it"}
+_TEMPLATE_PROOFS = {
+    "nonce": "proved by nonce: its nginx answered with it",
+    "workers": "proved by workers: all of them are younger",
+    "command": "unproved: reload_cmd only exited with 0",
+    "written": "written: there is nothing to reload",
+}
 _GOOD, _BAD, _WAIT = "green", "red", "yellow"
 
 
@@ -24,13 +31,28 @@ def as_json(status: Status) -> str:
     return msgspec.json.format(msgspec.json.encode(status), indent=2).decode()
 
 
+def is_well(status: Status) -> bool:
+    """Tell whether everything is in effect, or in place and checked until an nginx starts."""
+    states = {status.state, *(template.state for template in status.templates)}
+    return states <= {"applied", "installed"}
+
+
 def outcome_line(status: Status, *, settled: bool) -> str:
     """Return how `once` ended, in one line."""
+    if status.nginx.mode == "none":
+        return _templates_outcome(status, settled=settled)
     routes = f"{_count(len(status.routes), 'route')}, {_count(len(status.problems), 'problem')}"
     if settled and status.state == "applied":
-        return f"applied: nginx serves {routes}"
+        return f"applied: nginx serves {routes}{_templates_beside(status)}"
     if settled and status.state == "installed":
-        return f"installed and checked: {routes}; no nginx runs; start it with: {status.nginx.start}"
+        return (
+            f"installed and checked: {routes}{_templates_beside(status)}; no nginx runs; start it with:"
+            f" {status.nginx.start}"
+        )
+    return _not_applied(status)
+
+
+def _not_applied(status: Status) -> str:
     lost = [
         f"{source.name}: {source.reason or 'no word yet'}"
         for source in status.sources
@@ -39,6 +61,27 @@ def outcome_line(status: Status, *, settled: bool) -> str:
     if lost:  # what an earlier run saved may be applied, but that is not what was asked for
         return f"not applied: {'; '.join(lost)}"
     return f"not applied: {status.state}: {status.reason or 'no outcome in time'}"
+
+
+def _templates_outcome(status: Status, *, settled: bool) -> str:
+    if not settled:
+        return _not_applied(status)
+    if not status.templates:
+        return "nothing to do: there is no template resource"
+    return _templates_in_words(status.templates)
+
+
+def _templates_beside(status: Status) -> str:
+    return f"; templates: {_templates_in_words(status.templates)}" if status.templates else ""
+
+
+def _templates_in_words(templates: Sequence[TemplateState]) -> str:
+    """Return ``3 applied, 1 refused (/etc/x.conf: reason)``, the well ones first."""
+    words = []
+    for state, found in sorted(Counter(template.state for template in templates).items()):
+        reasons = [f"{one.dest}: {one.reason}" for one in templates if one.state == state and one.reason]
+        words.append(f"{found} {state}" + (f" ({'; '.join(reasons)})" if reasons else ""))
+    return ", ".join(words)
 
 
 def as_text(status: Status) -> str:
@@ -52,10 +95,15 @@ def _lines(status: Status, now: float) -> Iterator[str]:
     yield from ("", click.style("sources", bold=True))
     for source in status.sources:
         yield f"  {_source_line(source, now)}"
-    wish = "" if status.state == "applied" else ", as they should be"
-    yield from ("", click.style(f"routes ({len(status.routes)}{wish})", bold=True))
-    for route in status.routes:
-        yield f"  {_route_line(route)}"
+    if status.nginx.mode != "none":
+        wish = "" if status.state == "applied" else ", as they should be"
+        yield from ("", click.style(f"routes ({len(status.routes)}{wish})", bold=True))
+        for route in status.routes:
+            yield f"  {_route_line(route)}"
+    if status.templates:
+        yield from ("", click.style(f"templates ({len(status.templates)})", bold=True))
+        for template in status.templates:
+            yield f"  {_template_line(template, now)}"
     if status.problems:
         yield from ("", click.style(f"problems ({len(status.problems)})", bold=True))
         for problem in status.problems:
@@ -71,6 +119,8 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     reason = f": {status.reason}" if status.reason else ""
     yield f"state: {click.style(status.state, fg=colour)}{reason}"
     nginx = status.nginx
+    if nginx.mode == "none":
+        return
     yield f"nginx: {nginx.version}, mode {nginx.mode}, {nginx.root}"
     if nginx.running is False:
         yield f"       does not run; start it with: {click.style(nginx.start, bold=True)}"
@@ -102,13 +152,21 @@ def _route_line(route: RouteState) -> str:
     return f"{route.host}{path} -> {route.service} ({shown}) from {route.source}"
 
 
+def _template_line(template: TemplateState, now: float) -> str:
+    colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(template.state, _WAIT)
+    text = f"{template.dest} <- {template.src}: {click.style(template.state, fg=colour)}"
+    if template.state == "applied" and template.applied_at is not None:
+        return f"{text} {_age(now - template.applied_at)} ago, {_TEMPLATE_PROOFS[template.proof]}"
+    return f"{text} for {_age(now - template.since)}: {template.reason}" if template.reason else text
+
+
 def _pass_line(done: Pass, now: float) -> str:
     steps = ", ".join(f"{name} {ms:g}" for name, ms in done.steps_ms.items())
     changed = ", ".join(done.changed[:3]) + (" ..." if len(done.changed) > 3 else "")
     what = f"{_age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
-    if done.result == "applied":
+    if done.result == "applied" and steps:
         return f"{what}; served after {done.served_ms:.0f} ms ({steps})"
-    return f"{what}; {done.reason}"
+    return f"{what}; {done.reason}" if done.reason else what
 
 
 def _count(number: int, one: str, many: str = "") -> str:

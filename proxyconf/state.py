@@ -4,12 +4,15 @@
 <state>/token            makes the host name that only we know
 <state>/applied.json     the generation that was proved live last
 <state>/listings/        one file a source, 0700: the store's values are nobody else's business
+<state>/templates/       one file a destination, 0700: what we put there, and whether that was proved
+<state>/undo/            0700: what to put back after a crash (see `groups.undo`)
 <state>/nginx/           the only folder that nginx sees (see `nginx.folder`)
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxyconf.errors import StateError
+from proxyconf.errors import StateError, StateInUseError
 from proxyconf.files import make_folder, replace_file
 from proxyconf.model import Listing
 
@@ -43,13 +46,33 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     owners: dict[str, tuple[str, str]] = {}
 
 
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a template's destination.
+
+    Attributes:
+        installed: Digest of the content that was put there last, checked.
+        proved: Digest of the content that was last seen to be in effect; "" for none.
+        proof: How that was seen: nonce, workers, command (exit code 0, no more), written (nothing to reload).
+        at: When, in Unix time.
+        clock: The time that the template was told, in Unix time: it alone must not make a difference.
+    """
+
+    installed: str
+    proved: str = ""
+    proof: str = ""
+    at: float = 0.0
+    clock: float = 0.0
+
+
 class State:
     """The state folder; every method blocks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.nginx = path / "nginx"
+        self.undo = path / "undo"
         self._listings = path / "listings"
+        self._templates = path / "templates"
         self._saved: dict[str, Listing] = {}
 
     @contextmanager
@@ -62,7 +85,8 @@ class State:
         try:
             # nginx's workers, which are other users, must get through to <state>/nginx
             make_folder(self.path, 0o755)
-            make_folder(self._listings, 0o700)
+            for folder in (self._listings, self._templates, self.undo):
+                make_folder(folder, 0o700)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise StateError(
@@ -79,7 +103,7 @@ class State:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
-            raise StateError(
+            raise StateInUseError(
                 f"lock {self.path}: proxyconf with pid {holder} uses it"
                 " (stop that one, or set another [state] dir)"
             ) from None
@@ -134,3 +158,21 @@ class State:
             StateError: Full, or not ours to write.
         """
         replace_file(self.path / "applied.json", msgspec.json.encode(applied))
+
+    def load_record(self, dest: Path) -> Record | None:
+        """Return what is known of a destination; None when nothing is."""
+        try:
+            return msgspec.json.decode(self._record(dest).read_bytes(), type=Record)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def save_record(self, dest: Path, record: Record) -> None:
+        """Save what is known of a destination.
+
+        Raises:
+            StateError: Full, or not ours to write.
+        """
+        replace_file(self._record(dest), msgspec.json.encode(record))
+
+    def _record(self, dest: Path) -> Path:
+        return self._templates / f"{hashlib.sha256(str(dest).encode()).hexdigest()[:16]}.json"

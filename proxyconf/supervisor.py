@@ -86,8 +86,15 @@ def _delay_s(exc: SourceError, failures: int) -> float:
     return random.uniform(0.5, 1.0) * longest_s  # noqa: S311 - no secret
 
 
-async def uninterrupted(coro: Coroutine[object, object, T]) -> T:
-    """Await *coro* to its end even if cancelled meanwhile; then the cancellation goes on."""
+async def uninterrupted(
+    coro: Coroutine[object, object, T], *, hurry: Callable[[], object] | None = None
+) -> T:
+    """Await *coro* to its end even if cancelled meanwhile; then the cancellation goes on.
+
+    Args:
+        coro: What must not be left half done.
+        hurry: Is called at the first cancellation, to make it end soon.
+    """
     task = asyncio.ensure_future(coro)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -96,6 +103,8 @@ async def uninterrupted(coro: Coroutine[object, object, T]) -> T:
         except asyncio.CancelledError as exc:
             if task.done() and task.cancelled():
                 raise
+            if cancelled is None and hurry is not None:
+                hurry()
             cancelled = exc
         except Exception:  # noqa: BLE001 - task.result() below raises it
             break

@@ -11,7 +11,7 @@ from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
 from proxyconf.intake import Intake
 from proxyconf.nginx.workers import Lingering
-from proxyconf.reconciler import Reconciler
+from proxyconf.reconciler import Outfit, Reconciler
 from proxyconf.state import State
 from proxyconf.tables import Pace, Routing, SourcePolicy, Tables
 from tests.unit.fakes import now
@@ -118,10 +118,9 @@ class House:
         self.reconciler = Reconciler(
             queue=self.queue,
             intake=self.intake,
-            apply=cast("Apply", self.apply),
             state=self.state,
             board=self.board,
-            settings=Tables(routing=Routing(host_rule=host_rule)),
+            outfit=Outfit(Tables(routing=Routing(host_rule=host_rule)), cast("Apply", self.apply)),
         )
 
     def put(self, change: Change, *, at: float) -> None:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from proxyconf import app, config
 from proxyconf.errors import CommandError, SourceError, StateError, UsageError
 from proxyconf.nginx.folder import parts_of
+from proxyconf.resources.folder import Resources
 from proxyconf.sources import kinds
 from proxyconf.state import State
 from proxyconf.status import ask_confirm, ask_status
@@ -36,7 +37,7 @@ def installed(tmp_path: Path) -> Installed:
 async def running(installed: Installed) -> AsyncIterator[asyncio.Task[None]]:
     """Run it until a signal at the end of the block."""
     async with asyncio.timeout(30):
-        task = asyncio.create_task(app.run(installed.settings()))
+        task = asyncio.create_task(app.run(installed.settings(), read_again=installed.settings))
         try:
             await state_of(installed, "installed")
             yield task
@@ -124,7 +125,7 @@ async def test_a_held_listing_can_be_confirmed(installed: Installed) -> None:
 
 async def test_a_second_one_is_refused(installed: Installed) -> None:
     with State(installed.state).locked(), pytest.raises(StateError, match=f"pid {os.getpid()} uses it"):
-        await app.run(installed.settings())
+        await app.run(installed.settings(), read_again=installed.settings)
 
 
 async def test_a_state_folder_that_nginx_could_not_use(installed: Installed) -> None:
@@ -152,7 +153,7 @@ async def test_a_mistake_in_a_source_is_said_before_anything_is_made(installed: 
     flags = {"etcd": {"endpoint": "x"}, "state": {"dir": str(installed.state)}}
     settings = config.load(None, kinds=kinds(), flags=flags)
     with pytest.raises(UsageError, match=r"\[etcd\]: endpoint: unknown key .did you mean 'endpoints'"):
-        await app.run(settings)
+        await app.run(settings, read_again=installed.settings)
     assert not installed.state.exists()
 
 
@@ -171,7 +172,7 @@ async def test_what_was_ignored_is_said(installed: Installed) -> None:
 
 
 async def test_look_returns_what_all_sources_say(installed: Installed) -> None:
-    snapshot = await app.look(installed.settings(), timeout_s=30)
+    snapshot = await app.look(installed.settings(), Resources(), timeout_s=30)
     assert [(route.host, route.service) for route in snapshot.routes] == [("web.test", "web")]
 
 
@@ -186,13 +187,13 @@ async def test_look_waits_no_longer_than_it_may(installed: Installed) -> None:
     async with await asyncio.start_unix_server(hang, path):
         settings = config.load(None, kinds=kinds(), flags={"docker": {"url": f"unix://{path}"}})
         with pytest.raises(SourceError, match=r"watch docker: nothing within 0\.2 s"):
-            await app.look(settings, timeout_s=0.2)
+            await app.look(settings, Resources(), timeout_s=0.2)
 
 
 async def test_look_says_why_a_source_does_not_answer(installed: Installed) -> None:
     installed.sites.unlink()
     with pytest.raises(SourceError, match=r"sites\.toml"):
-        await app.look(installed.settings(), timeout_s=30)
+        await app.look(installed.settings(), Resources(), timeout_s=30)
 
 
 def test_where_things_are(installed: Installed) -> None:

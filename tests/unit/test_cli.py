@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "once", "render", "check", "status", "confirm")
+COMMANDS = ("run", "once", "render", "check", "status", "confirm", "recover", "confd")
 
 
 @pytest.fixture(autouse=True)

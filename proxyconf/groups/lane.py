@@ -1,0 +1,93 @@
+"""Runs one group beside the others: the newest view, at its own pace, again until it is in effect."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from proxyconf.changes import Bucket
+from proxyconf.errors import StateError
+from proxyconf.supervisor import uninterrupted
+
+if TYPE_CHECKING:
+    from proxyconf.command import Running
+    from proxyconf.groups.group import Group
+    from proxyconf.groups.rendering import View
+    from proxyconf.tables import Pace
+
+_RETRY_S = 5.0
+_GRACE_S = 3.0  # for a command under way when we are to end: a container is killed after 10 s
+
+
+class Lane:
+    """One group's task.
+
+    Attributes:
+        group: The group.
+        settled: Set while the outcome of the newest view is known.
+    """
+
+    def __init__(self, group: Group, *, pace: Pace, running: Running) -> None:
+        self.group = group
+        self.settled = asyncio.Event()
+        self._running = running
+        self._bucket = Bucket(pace)
+        self._clock = asyncio.get_running_loop().time
+        self._view: View | None = None
+        self._arrived = asyncio.Event()
+
+    def want(self, view: View) -> None:
+        """Let *view* be what the group is to bring into effect."""
+        if view != self._view:
+            self._view = view
+            self.settled.clear()
+            self._arrived.set()
+
+    def look_again(self) -> None:
+        """Render and compare everything anew."""
+        self._arrived.set()
+
+    async def run(self) -> NoReturn:
+        """Bring views into effect for ever; a cancellation waits for what is under way, some seconds at most.
+
+        Raises:
+            StateError: The state folder can't be used at the start.
+        """
+        await self.group.resume()
+        await self._arrived.wait()
+        while True:
+            await asyncio.sleep(max(0.0, self._bucket.ready_at() - self._clock()))
+            self._arrived.clear()
+            wait_s = await uninterrupted(self._bring(), hurry=self._end_soon)
+            await self._next(wait_s)
+
+    async def _next(self, wait_s: float) -> None:
+        """Return when there is something to do."""
+        while True:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                if not await self.group.is_due():
+                    continue
+            return
+
+    async def _bring(self) -> float:
+        view, started, reloads = self._view, time.perf_counter(), self.group.reloads
+        if view is None:
+            raise AssertionError
+        try:
+            wait_s = await self.group.bring(view)
+        except StateError as exc:
+            for output in self.group.outputs:
+                output.note("failed", str(exc))
+            wait_s = _RETRY_S
+        if self.group.reloads > reloads:
+            self._bucket.spend(time.perf_counter() - started)
+        if view is self._view:
+            self.settled.set()
+        return wait_s
+
+    def _end_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_GRACE_S, self._running.end)

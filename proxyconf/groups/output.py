@@ -1,0 +1,222 @@
+"""One template resource on its way: what it renders to, its file, and what is known of both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from proxyconf.board import TemplateState
+from proxyconf.errors import StateError
+from proxyconf.groups.dest import Dest
+from proxyconf.resources.jinja import TemplateError
+from proxyconf.state import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxyconf.groups.dest import Form
+    from proxyconf.groups.rendering import Rendering, View
+    from proxyconf.resources.table import Resource
+    from proxyconf.state import State
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A file that should be put in place.
+
+    Attributes:
+        form: What it should be.
+        before: What it is; None when there is none.
+        clock: The time that the template was told, in Unix time; 0 where it did not ask.
+    """
+
+    output: Output
+    form: Form
+    before: Form | None
+    clock: float
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the content differs from what is in place."""
+        return self.before is None or self.before.content != self.form.content
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a group treats a resource.
+
+    Attributes:
+        in_context: Its check asks the nginx of the group.
+        adopts: A file that we never wrote and that has the right content needs neither check nor reload.
+        keeps_stage: What was staged and is not put in place stays beside it.
+    """
+
+    in_context: bool = False
+    adopts: bool = False
+    keeps_stage: bool = False
+
+
+class Output:
+    """A resource.
+
+    Attributes:
+        resource: What was configured.
+        in_context: Its check asks the nginx of the group.
+        dest: Its file.
+        record: What is known of it, also from earlier runs; None when nothing is.
+        state: How it stands, for status.
+        is_troubled: Since the last `wish` something was said that must be told.
+        is_to_be_tried_again: And it may do well the next time.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        rendering: Rendering,
+        saved: State,
+        manner: Manner,
+        note: Callable[[TemplateState], None],
+    ) -> None:
+        """Take a resource; its records are *saved*, and *note* is told how it stands."""
+        self.resource = resource
+        self.in_context = manner.in_context
+        self.dest = Dest(resource.dest, mode=resource.mode, uid=resource.uid, gid=resource.gid)
+        self.record: Record | None = None
+        self.state = TemplateState(dest=str(resource.dest), src=resource.src)
+        self.is_troubled = self.is_to_be_tried_again = False
+        self._rendering = rendering
+        self._saved = saved
+        self._note = note
+        self._manner = manner
+        self._stamp: tuple[int, ...] = ()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether what is in place may not be in effect yet."""
+        return self.record is not None and self.record.installed != self.record.proved
+
+    async def resume(self) -> None:
+        """Take up what an earlier run has left."""
+        self.record = await asyncio.to_thread(self._saved.load_record, self.resource.dest)
+        await self.unstage()
+
+    async def unstage(self) -> None:
+        """Delete the staged file."""
+        if not self._manner.keeps_stage:
+            await asyncio.to_thread(self.dest.unstage)
+
+    async def wish(self, view: View) -> Wish | None:
+        """Render; return what is to be put in place, None where nothing is."""
+        self.is_troubled = self.is_to_be_tried_again = False
+        if self.record is None and (missing := view.missing(self.resource.require)):
+            self.note("waiting", f"for keys below {', '.join(missing)}")
+            return None
+        try:
+            return await self._wish(view)
+        except TemplateError as exc:
+            kept = "its last good file is kept" if self.dest.stamp() else "there is no file yet"
+            self.note("refused", f"{exc} ({kept})")
+        except StateError as exc:
+            self.note("failed", str(exc))
+        finally:
+            self.seen()
+        return None
+
+    async def _wish(self, view: View) -> Wish | None:
+        last = self.record.clock if self.record else 0.0
+        content, clock = await self._rendering.render(view, clock=last or time.time())
+        before = await asyncio.to_thread(self.dest.now)
+        if last and clock and not (before and before.content == content):
+            # it shows the time; with that of last time it differs, so something else has changed, too
+            content, clock = await self._rendering.render(view, clock=time.time())
+        wish = Wish(self, self.dest.wanted(content, before), before, clock)
+        if wish.is_new:
+            return wish
+        digest = digest_of(content)
+        if self.record is None and self._manner.adopts:
+            await self.save(Record(installed=digest, proved=digest, proof="written", at=time.time()))
+        if self.record is None or self.record.installed != digest:
+            return wish
+        await self.mend(wish)
+        return None
+
+    async def mend(self, wish: Wish) -> None:
+        """Give the file mode and owner as they should be; that is no reason to reload."""
+        if wish.form != wish.before:
+            await asyncio.to_thread(self.dest.mend, wish.form)
+            log.info("template.mode_mended", dest=str(self.dest.path))
+
+    def seen(self) -> None:
+        """Take the file as it is now for untouched."""
+        self._stamp = self.dest.stamp()
+
+    async def has_drifted(self) -> bool:
+        """Tell whether somebody has touched the file, or what is read besides keys has changed."""
+        return self.dest.stamp() != self._stamp or await self._rendering.has_changed()
+
+    async def installed(self, wish: Wish) -> None:
+        """Note that *wish* is in place, and checked."""
+        self.seen()
+        before = self.record or Record(installed="")
+        await self.save(
+            msgspec.structs.replace(
+                before,
+                installed=digest_of(wish.form.content),
+                # a reload that the same content had before was for what somebody else then put in its place
+                proved="" if wish.is_new else before.proved,
+                clock=wish.clock,
+            )
+        )
+        log.info("template.written", dest=str(self.dest.path), bytes=len(wish.form.content))
+
+    async def proved(self, proof: str) -> None:
+        """Note that what is in place is in effect."""
+        if self.record is not None:
+            now = time.time()
+            record = msgspec.structs.replace(self.record, proved=self.record.installed, proof=proof, at=now)
+            await self.save(record)
+
+    async def put_back(self) -> None:
+        """Note that the file which was proved last is in place again."""
+        now = await asyncio.to_thread(self.dest.now)
+        self.seen()
+        digest = digest_of(now.content) if now else ""
+        if self.record is not None:
+            await self.save(msgspec.structs.replace(self.record, installed=digest, proved=digest))
+
+    async def save(self, record: Record) -> None:
+        """Remember *record*, also for later runs."""
+        if record != self.record:
+            await asyncio.to_thread(self._saved.save_record, self.resource.dest, record)
+            self.record = record
+
+    def note(self, state: str, reason: str = "") -> None:
+        """Say how it stands."""
+        self.is_troubled |= state in ("waiting", "refused", "failed")
+        self.is_to_be_tried_again |= state == "failed"
+        record, before = self.record, self.state
+        known = record is not None and record.proved != ""
+        same = (before.state, before.reason) == (state, reason)
+        self.state = TemplateState(
+            dest=before.dest,
+            src=before.src,
+            state=state,
+            since=before.since if same else time.time(),
+            reason=reason,
+            proof=record.proof if record and known else "",
+            applied_at=record.at if record and known else None,
+        )
+        self._note(self.state)
+
+
+def digest_of(content: bytes) -> str:
+    """Return what stands for *content* in a record."""
+    return hashlib.sha256(content).hexdigest()

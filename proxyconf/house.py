@@ -1,0 +1,261 @@
+"""The running parts, made from the settings; and made anew where the settings have changed.
+
+Queue, intake, board, reconciler and state folder stay for the program's whole life. What reading the
+configuration again replaces: nginx, the templates, and those sources whose settings or needs are others now.
+A source that stays keeps its watch; the listing of one that is replaced counts until its successor speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import structlog
+
+from proxyconf.apply import Apply
+from proxyconf.board import Board, NginxState
+from proxyconf.changes import ChangeQueue
+from proxyconf.errors import ProxyconfError
+from proxyconf.groups.plan import Around, plan
+from proxyconf.groups.undo import recover
+from proxyconf.intake import Intake
+from proxyconf.nginx.here import ask_build, open_nginx
+from proxyconf.reconciler import Outfit, Reconciler
+from proxyconf.resources.folder import read_resources
+from proxyconf.resources.jinja import Templates
+from proxyconf.resources.lookups import Lookups
+from proxyconf.sources import open_source
+from proxyconf.supervisor import keep_watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxyconf.config import Settings
+    from proxyconf.groups.lane import Lane
+    from proxyconf.model import Change
+    from proxyconf.resources.folder import Resources
+    from proxyconf.sources import Source
+    from proxyconf.state import State
+    from proxyconf.tables import Nginx, SourcePolicy
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A source, and what it was made from."""
+
+    source: Source
+    values: Mapping[str, Any]
+    needs: tuple[str, ...]
+
+    def is_like(self, other: Followed | None) -> bool:
+        """Tell whether the two would say the same."""
+        return other is not None and (self.values, self.needs) == (other.values, other.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """What settings come to."""
+
+    followed: Mapping[str, Followed]
+    needs: tuple[str, ...]
+    outfit: Outfit
+    nginx: NginxState
+
+    @property
+    def policies(self) -> dict[str, SourcePolicy]:
+        return {name: one.source.policy for name, one in self.followed.items()}
+
+
+def follow(settings: Settings, resources: Resources) -> dict[str, Followed]:
+    """Make the configured sources, by name, each told what the templates need.
+
+    Raises:
+        UsageError: A key is unknown or its value wrong.
+    """
+    needs = needs_of(resources)
+    return {
+        table.name: Followed(open_source(table, needs), table.values, needs) for table in settings.sources
+    }
+
+
+def needs_of(resources: Resources) -> tuple[str, ...]:
+    """Return the key prefixes that templates want."""
+    return tuple(sorted({need for one in resources.resources for need in (*one.needs, *one.require)}))
+
+
+class House:
+    """All parts; its tasks run in one task group.
+
+    Attributes:
+        board: What happened and what is so.
+    """
+
+    def __init__(self, settings: Settings, state: State, board: Board, design: _Design) -> None:
+        self.board = board
+        self._settings = settings
+        self._state = state
+        self._design = design
+        self._queue = ChangeQueue(settings.tables.pace)
+        self._intake = Intake(design.policies, design.needs)
+        self._reconciler = Reconciler(
+            queue=self._queue, intake=self._intake, state=state, board=board, outfit=design.outfit
+        )
+        self._watches: dict[str, asyncio.Task[NoReturn]] = {}
+        self._lanes: dict[Lane, asyncio.Task[NoReturn]] = {}
+        self._changing = asyncio.Lock()
+
+    @classmethod
+    async def build(cls, settings: Settings, state: State) -> House:
+        """Make the parts; asks nginx what it is, and puts back what a killed run has left unchecked.
+
+        Raises:
+            UsageError: The configuration is wrong.
+            StateError: The state folder can't be used.
+            CommandError: nginx's program can't be run.
+        """
+        for path in await asyncio.to_thread(recover, state.undo):
+            log.warning("template.recovered", dest=str(path), reason="its check had not ended")
+        board = Board((), NginxState(mode="", root=""))
+        house = cls(settings, state, board, await _design(settings, state, board))
+        house._tell()
+        return house
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start all tasks."""
+        group.create_task(self._reconciler.run(), name="reconciler")
+        self._start_missing(group)
+
+    async def settled(self) -> None:
+        """Wait until every required source has spoken, and the outcome is a final one everywhere."""
+        await self._reconciler.settled.wait()
+        for lane in self._lanes:
+            await lane.settled.wait()
+
+    def confirm(self) -> tuple[str, ...]:
+        """Believe the listings that are held."""
+        confirmed = self._intake.confirm()
+        if confirmed:
+            self._queue.poke()
+        return confirmed
+
+    def look_again(self) -> None:
+        """Check and reload even if nothing has changed: a certificate of the operator's may have."""
+        log.info("proxyconf.looking_again")
+        self._reconciler.look_again()
+
+    async def read_again(self, read: Callable[[], Settings], group: asyncio.TaskGroup) -> None:
+        """Work by what *read* returns; where that is a mistake, say so and go on as before."""
+        async with self._changing:
+            try:
+                settings = await asyncio.to_thread(read)
+                design = await _design(settings, self._state, self.board)
+            except ProxyconfError as exc:
+                log.error("configuration.refused", reason=f"{exc}; going on with the one before")  # noqa: TRY400 - no bug
+                self.look_again()
+                return
+            await self._change(settings, design)
+            self._start_missing(group)
+            self._reconciler.wear(design.outfit)
+
+    async def _change(self, settings: Settings, design: _Design) -> None:
+        """End what is not wanted any more, and let what stays know."""
+        for key in ("state", "status"):
+            if getattr(settings.tables, key) != getattr(self._settings.tables, key):
+                log.warning("setting.ignored", reason=f"[{key}]: takes effect at the next start")
+        gone = [
+            name for name, one in self._design.followed.items() if not one.is_like(design.followed.get(name))
+        ]
+        # the commands of two lanes must not meet at one file
+        await _end([*self._lanes.values(), *(self._watches.pop(name) for name in gone)])
+        self._lanes.clear()
+        kept = {name: self._design.followed[name] for name in self._watches}
+        self._design = dataclasses.replace(design, followed={**design.followed, **kept})
+        self._settings = settings
+        self._queue.pace(settings.tables.pace)
+        self._intake.follow(design.policies, design.needs)
+        self._tell()
+
+    def _start_missing(self, group: asyncio.TaskGroup) -> None:
+        for name, one in self._design.followed.items():
+            if name not in self._watches:
+                watching = keep_watching(one.source, self._publish(one.needs), self.board)
+                self._watches[name] = group.create_task(watching, name=f"source {name}")
+        for lane in self._design.outfit.lanes:
+            self._lanes[lane] = group.create_task(lane.run(), name="templates")
+
+    def _publish(self, needs: tuple[str, ...]) -> Callable[[Change], None]:
+        """Return who takes the listings of a source that was asked for *needs*."""
+
+        def publish(change: Change) -> None:
+            listing = dataclasses.replace(change.listing, needs=needs) if needs else change.listing
+            self._queue.put(dataclasses.replace(change, listing=listing))
+
+        return publish
+
+    def _tell(self) -> None:
+        outfit = self._design.outfit
+        groups = [lane.group for lane in outfit.lanes] + ([outfit.joined] if outfit.joined else [])
+        self.board.sources_known(self._design.followed)
+        self.board.nginx_known(self._design.nginx)
+        self.board.templates_known(output.state for group in groups for output in group.outputs)
+        for name in self._settings.warnings:
+            log.warning("setting.ignored", reason=name)
+        log.info(
+            "proxyconf.started",
+            sources=list(self._design.followed),
+            templates=sum(len(group.outputs) for group in groups),
+            nginx=self._design.nginx.version,
+            root=self._design.nginx.root,
+        )
+
+
+async def _end(tasks: list[asyncio.Task[NoReturn]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def _design(settings: Settings, state: State, board: Board) -> _Design:
+    tables = settings.tables
+    resources = await asyncio.to_thread(read_resources, settings)
+    followed = follow(settings, resources)
+    apply, known = await _open_site(tables.nginx, state)
+    around = Around(
+        state=state,
+        templates=Templates(tables.confd.dir / "templates"),
+        lookups=Lookups(),
+        confd=tables.confd,
+        pace=tables.pace,
+        site=_main_file(tables.nginx, known),
+        note=board.template_noted,
+    )
+    made = await plan(resources.resources, around)
+    problems = (*resources.problems, *resources.warnings)
+    outfit = Outfit(tables, apply, made.joined, made.lanes, problems)
+    return _Design(followed, needs_of(resources), outfit, known)
+
+
+async def _open_site(nginx: Nginx, state: State) -> tuple[Apply | None, NginxState]:
+    if nginx.mode == "none":
+        return None, NginxState(mode=nginx.mode, root="")
+    build = await ask_build(nginx.binary)
+    here = await open_nginx(nginx, build, state.nginx, state.token())
+    known = NginxState(
+        mode=nginx.mode,
+        root=str(here.folder.root),
+        version=".".join(map(str, build.version)),
+        start=here.start,
+    )
+    apply = Apply(folder=here.folder, renderer=here.renderer, control=here.control, prober=here.prober)
+    return apply, known
+
+
+def _main_file(nginx: Nginx, known: NginxState) -> Path | None:
+    """Return the main file of the nginx that has the site."""
+    return {"none": None, "own": Path(known.root), "include": nginx.conf}[nginx.mode]

@@ -1,0 +1,168 @@
+"""Destination files, on a real file system: one step, mode and owner, links, mounts, what is in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxyconf.errors import StateError
+from proxyconf.groups.dest import Dest, Form
+
+US = (os.geteuid(), os.getegid())
+
+
+def dest(path: Path, *, mode: int | None = None, uid: int | None = None, gid: int | None = None) -> Dest:
+    return Dest(path, mode=mode, uid=uid, gid=gid)
+
+
+def put(one: Dest, content: bytes) -> Form:
+    form = one.wanted(content, one.now())
+    one.stage(form)
+    one.install(form)
+    return form
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_a_new_file_is_ours_and_0644(tmp_path: Path) -> None:
+    one = dest(tmp_path / "a.conf")
+    assert one.now() is None
+    form = put(one, b"text")
+    assert form == Form(b"text", 0o644, *US) == one.now()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.conf"]
+
+
+def test_what_is_not_asked_for_stays(tmp_path: Path) -> None:
+    """A mode that somebody gave the file."""
+    path = tmp_path / "a.conf"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    put(dest(path), b"new")
+    assert (path.read_bytes(), mode_of(path)) == (b"new", 0o600)
+
+
+def test_the_mode_is_exact_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        put(dest(tmp_path / "a.conf", mode=0o4755), b"")
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "a.conf") == 0o4755
+
+
+@pytest.mark.needs("root")
+def test_owner_and_group(tmp_path: Path) -> None:
+    one = dest(tmp_path / "a.conf", mode=0o640, uid=12, gid=34)
+    assert put(one, b"text") == Form(b"text", 0o640, 12, 34) == one.now()
+
+
+def test_a_stage_file_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """In a folder of everybody's, somebody else may have put one there."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"theirs")
+    one = dest(tmp_path / "a.conf")
+    one.staged.symlink_to(victim)
+    put(one, b"text")
+    assert victim.read_bytes() == b"theirs"
+    assert not (tmp_path / "a.conf").is_symlink()
+
+
+def test_a_link_stays_and_its_target_changes(tmp_path: Path) -> None:
+    (tmp_path / "available").mkdir()
+    (tmp_path / "available" / "a").write_bytes(b"old")
+    (tmp_path / "enabled").symlink_to("available/a")
+    one = dest(tmp_path / "enabled")
+    put(one, b"new")
+    assert (tmp_path / "enabled").readlink() == Path("available/a")
+    assert (tmp_path / "available" / "a").read_bytes() == b"new"
+    assert one.staged.parent == tmp_path / "available"
+
+
+def test_a_link_that_leads_nowhere_yet(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").symlink_to("b.conf")
+    put(dest(tmp_path / "a.conf"), b"text")
+    assert (tmp_path / "b.conf").read_bytes() == b"text"
+
+
+@pytest.mark.needs("root", "mount", "umount")
+def test_a_file_that_is_mounted_is_written_in_place(tmp_path: Path) -> None:
+    """As single files are mounted into containers: nothing can be renamed onto it."""
+    source, path = tmp_path / "source file", tmp_path / "mounted file"
+    source.write_bytes(b"old and long")
+    path.touch()
+    one = dest(path, mode=0o640)
+    assert not one.is_mounted()
+    mount(source, path)
+    try:
+        assert one.is_mounted()
+        put(one, b"new")
+        assert (source.read_bytes(), mode_of(source), one.staged.exists()) == (b"new", 0o640, False)
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def mount(source: Path, path: Path) -> None:
+    done = subprocess.run(["mount", "--bind", source, path], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+
+
+def test_mode_and_owner_are_mended_without_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    one = dest(path, mode=0o640)
+    form = put(one, b"text")
+    inode, stamp = path.stat().st_ino, one.stamp()
+    path.chmod(0o666)
+    assert one.stamp() != stamp
+    one.mend(form)
+    assert (mode_of(path), path.stat().st_ino) == (0o640, inode)
+
+
+def test_what_was_there_comes_back(tmp_path: Path) -> None:
+    one = dest(tmp_path / "a.conf")
+    first = put(one, b"first")
+    put(one, b"second")
+    one.put(first)
+    assert one.now() == first
+    one.put(None)
+    assert one.now() is None
+    assert one.stamp() == ()
+    assert one.changed_at() == 0.0
+
+
+def test_the_time_of_change_is_that_of_the_rename(tmp_path: Path) -> None:
+    """Not of the writing: a worker that was started between the two has read the file before."""
+    one = dest(tmp_path / "a.conf")
+    form = one.wanted(b"text", None)
+    one.stage(form)
+    staged = one.staged.stat().st_ctime
+    one.install(form)
+    assert one.changed_at() >= staged
+    assert one.changed_at() == (tmp_path / "a.conf").stat().st_ctime
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    one = dest(tmp_path / "missing" / "a.conf")
+    with pytest.raises(StateError, match=r"write .*a\.conf: No such file.*create the folder .*/missing"):
+        one.stage(Form(b"", 0o644, *US))
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").mkdir()
+    with pytest.raises(StateError, match=r"Is a directory.*name a file as dest"):
+        dest(tmp_path / "a.conf").now()
+
+
+def test_unstage_forgives(tmp_path: Path) -> None:
+    one = dest(tmp_path / "a.conf")
+    one.unstage()
+    one.stage(Form(b"", 0o644, *US))
+    assert one.staged.exists()
+    one.unstage()
+    assert not one.staged.exists()
