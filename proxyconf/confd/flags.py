@@ -106,15 +106,15 @@ PLACE_FLAGS = (
 
 RUN_FLAGS = (
     _switch("onetime", "Bring all files in step, then end.", in_file=False),
-    _switch("noop", "Write nothing, show what would change, as a diff."),
+    _switch("noop", "Write nothing: show once what would change, as a diff."),
     _switch("watch", "Taken, but not needed: etcd and consul are always watched, and files, too."),
     Flag("interval", "How often files are read again where the system does not tell of changes: seconds, or"
          " 1m30s. Nothing else is polled.", metavar="SECONDS", spellings=("i",),
          variables=("CONFD_INTERVAL",)),
     _switch("sync-only", "Write the files, but run neither check_cmd nor reload_cmd."),
     _switch("keep-stage-file", "Leave the rendered file beside its destination."),
-    _switch("check-config", "Read the configuration, the resources and their templates, say what is wrong,"
-            " and end.", in_file=False),
+    _switch("check-config", "Read the configuration and the resources, say what is wrong, and end.",
+            in_file=False),
     _switch("validate", "The same.", in_file=False),
     _switch("preflight", "The same as -onetime -noop: everything but the writing.", in_file=False),
     _switch("diff", "Taken, but not needed: -noop always shows a diff.", in_file=False),

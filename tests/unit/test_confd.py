@@ -178,8 +178,11 @@ def test_stores(ask: Ask, arguments: list[str], expected: tuple[str, dict[str, A
         pytest.param(
             ["-srv-record", "_etcd-ssl._tcp.x", "-scheme=http"], "http://_etcd-ssl._tcp.x", id="as said"
         ),
-        pytest.param(["-srv-record", "_e._tcp.x", "-client-key=/k"], "https://_e._tcp.x", id="with a key"),
+        pytest.param(
+            ["-srv-record", "_e._tcp.x", "-client-ca-keys=/k"], "https://_e._tcp.x", id="with a key"
+        ),
         pytest.param(["-srv-record", "_e._tcp.x", "-node", "a:1"], "http://_e._tcp.x", id="before nodes"),
+        pytest.param(["consul", "-srv-domain", "x.org"], "http://_consul._tcp.x.org.", id="consul"),
     ],
 )
 def test_srv_records(ask: Ask, arguments: list[str], record: str) -> None:
