@@ -122,7 +122,7 @@ class Templates:
         return self.folder / path
 
     def _message(self, src: str, exc: Exception, environment: Environment) -> str:
-        files = {str(file): known.source for file, known in self._compiled.items()}
+        files = {str(file): known.source for file, known in self._compiled.copy().items()}
         place = mistakes.place_of(exc, files, str(self.folder / src.lstrip("/")))
         source = (isinstance(exc, TemplateSyntaxError) and exc.source) or files.get(place.file, "")
         go = None
