@@ -33,11 +33,13 @@ Do what confd did, with the same files and flags: template resources of etcd, co
 
 \b
 Examples:
+  proxyconf confd -watch -backend consul -node 127.0.0.1:8500 -prefix /prod
   confd -onetime -backend etcd -node 10.0.0.1:2379
-  confd -watch -backend consul -node 127.0.0.1:8500 -prefix /prod
   confd etcd --node http://10.0.0.1:2379 --watch       the fork's way
   confd -onetime -noop                                 show what would change
   until confd -onetime -config-file /etc/confd/conf.d/nginx.toml; do sleep 5; done
+
+A link named confd that leads to proxyconf takes the place of confd.
 
 Flags may be written -x v, -x=v, --x v and --x=v; a switch -x or -x=false. A flag beats the environment,
 which beats confd.toml. Templates are in Jinja2's syntax: see docs/from-confd.md.
