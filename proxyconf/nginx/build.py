@@ -51,8 +51,12 @@ class Build:
         return self.version >= (1, 27, 4)
 
 
-def parse_build(text: str) -> Build:
+def parse_build(text: str, prefix: Path | None = None) -> Build:
     """Read what ``nginx -V`` prints, on stderr.
+
+    Args:
+        text: That.
+        prefix: The folder that relative paths start from instead of the program's own.
 
     Raises:
         UsageError: It is the output of something else.
@@ -65,7 +69,7 @@ def parse_build(text: str) -> Build:
     if not versions or not arguments:
         raise UsageError("nginx -V: no version and arguments in its output (set binary in [nginx])")
     given = _options(arguments[1])
-    prefix = Path(given.get("prefix") or _PREFIX)
+    prefix = prefix or Path(given.get("prefix") or _PREFIX)
 
     def path(option: str, default: str) -> str:
         value = given.get(option) or default

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxyconf.command import run_command
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
-from proxyconf.nginx.surroundings import Shadow, read_surroundings
+from proxyconf.nginx.places import TheirPlaces
+from proxyconf.nginx.shadow import Shadow
 from proxyconf.nginx.workers import Lingering, lingering_workers
 
 if TYPE_CHECKING:
-    from proxyconf.nginx.build import Build
-    from proxyconf.nginx.surroundings import Surroundings
+    from collections.abc import Awaitable, Callable, Sequence
 
-_CHECK_TIMEOUT_S = 30.0
+    from proxyconf.nginx.build import Build
+    from proxyconf.nginx.places import Places
+
+CHECK_TIMEOUT_S = 30.0
 _LOG_TAIL_MAX = 256 << 10
 _EMERG = re.compile(r"^\S+ \S+ \[emerg\] (\d+)#\d+: (.*)$", re.MULTILINE)
 
@@ -74,75 +77,36 @@ class Control(Protocol):
         ...
 
 
-class Local:
-    """A process on this host.
+class Process:
+    """A running nginx on this host, or none: its master, and its log.
 
     Args:
-        binary: The program, for ``-t``.
-        build: What it is.
-        pid_file: Where the master writes its pid.
-        error_log: Where it says what is wrong; None when that can't be read.
+        places: Where they are found.
     """
 
-    def __init__(self, binary: str, build: Build, pid_file: Path, error_log: Path | None) -> None:
-        self._binary = binary
-        # without it, nginx would first open the log that was compiled in, which may belong to somebody else
-        self._quiet = ["-e", "stderr"] if build.version >= (1, 19, 5) else []
-        self._pid_file = pid_file
-        self._error_log = error_log
-
-    async def check(self, main: Path) -> str:
-        """Run ``nginx -t`` as the same user, with the same prefix, as the master would."""
-        done = await run_command(
-            [self._binary, *self._quiet, "-t", "-c", str(main)], timeout_s=_CHECK_TIMEOUT_S
-        )
-        if done.code < 0:
-            raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
-        if done.code:
-            complaint = first_complaint(done.output)
-            if "bind()" in complaint and "13: Permission denied" in complaint:
-                complaint += " (only root may open ports below 1024: run as root, or set [nginx.listen] http)"
-            raise RefusedError(f"check {main}: {complaint}", done.output)
-        return done.output
+    def __init__(self, places: Places) -> None:
+        self._places = places
 
     async def master(self) -> int | None:
         """Return the pid in the pid file if an nginx master has it."""
-        return _master(self._pid_file)
-
-    async def lingering(self) -> Lingering:
-        """Look at the master's children."""
-        pid = await self.master()
-        return Lingering() if pid is None else lingering_workers(pid)
-
-    async def reload(self) -> None:
-        """Send HUP to the master; ``nginx -s reload`` would parse everything once more."""
-        pid = await self.master()
-        if pid is None:
-            raise NotRunningError(f"reload nginx: no master with the pid in {self._pid_file}")
-        try:
-            os.kill(pid, signal.SIGHUP)
-        except ProcessLookupError as exc:
-            raise NotRunningError(f"reload nginx: pid {pid} has just ended") from exc
-        except PermissionError as exc:
-            raise ReloadError(
-                f"reload nginx: may not signal pid {pid} (run as root, or as the user that nginx runs as)"
-            ) from exc
+        return _master(self._places.pid_file)
 
     async def mark(self) -> LogMark:
         """Return the log's inode and size."""
+        log = self._places.error_log
         try:
-            status = self._error_log.stat() if self._error_log else None
+            status = log.stat() if log else None
         except OSError:
             return LogMark()
         return LogMark(status.st_ino, status.st_size) if status else LogMark()
 
     async def complaints(self, since: LogMark) -> tuple[str, ...]:
         """Read the log from there; from its start where it was rotated meanwhile."""
-        pid = await self.master()
-        if self._error_log is None or pid is None:
+        error_log, pid = self._places.error_log, await self.master()
+        if error_log is None or pid is None:
             return ()
         try:
-            with self._error_log.open("rb") as log:
+            with error_log.open("rb") as log:
                 status = os.fstat(log.fileno())
                 same = status.st_ino == since.inode and status.st_size >= since.size
                 start = since.size if same else 0
@@ -153,6 +117,44 @@ class Local:
         except OSError:
             return ()
         return tuple(message for number, message in _EMERG.findall(text) if int(number) == pid)
+
+
+class Local(Process):
+    """A process on this host.
+
+    Args:
+        binary: The program, for ``-t``.
+        build: What it is.
+        places: Where it is found.
+    """
+
+    def __init__(self, binary: str, build: Build, places: Places) -> None:
+        super().__init__(places)
+        self._binary = binary
+        self._quiet = quiet(build)
+
+    async def check(self, main: Path) -> str:
+        """Run ``nginx -t`` as the same user, with the same prefix, as the master would."""
+        return await ask_nginx([self._binary, *self._quiet, "-t", "-c", str(main)], main)
+
+    async def lingering(self) -> Lingering:
+        """Look at the master's children."""
+        pid = await self.master()
+        return Lingering() if pid is None else lingering_workers(pid)
+
+    async def reload(self) -> None:
+        """Send HUP to the master; ``nginx -s reload`` would parse everything once more."""
+        pid = await self.master()
+        if pid is None:
+            raise NotRunningError(f"reload nginx: no master with the pid in {self._places.pid_file}")
+        try:
+            os.kill(pid, signal.SIGHUP)
+        except ProcessLookupError as exc:
+            raise NotRunningError(f"reload nginx: pid {pid} has just ended") from exc
+        except PermissionError as exc:
+            raise ReloadError(
+                f"reload nginx: may not signal pid {pid} (run as root, or as the user that nginx runs as)"
+            ) from exc
 
 
 def _master(pid_file: Path) -> int | None:
@@ -173,32 +175,64 @@ class Included(Local):
         build: What it is.
         conf: The main file.
         ours: The file of ours that it includes.
-        found: Where it says that its pid file and log are.
     """
 
-    def __init__(self, binary: str, build: Build, conf: Path, ours: Path, found: Surroundings) -> None:
-        log = found.error_log or build.error_log_path
-        readable = None if log in ("stderr", "off") or ":" in log else build.prefix / log
-        super().__init__(binary, build, build.prefix / (found.pid or build.pid_path), readable)
+    def __init__(self, binary: str, build: Build, conf: Path, ours: Path) -> None:
+        super().__init__(binary, build, TheirPlaces(conf, build))
         self._conf = conf
         self._ours = ours
 
     async def check(self, main: Path) -> str:
         """Run ``nginx -t`` on a copy of their main file that includes *main* in place of ours."""
-        found = await asyncio.to_thread(read_surroundings, self._conf, self._ours)
-        if not found.chain:
+        shadow = await asyncio.to_thread(Shadow, self._conf, {self._ours: main})
+        if not shadow.reached:
             raise CommandError(
                 f"check {self._conf}: it does not include us"
                 f" (add 'include {self._ours.parent}/http.con[f];' to its http block)"
             )
-        shadow = Shadow(found, main)
-        try:
-            await asyncio.to_thread(shadow.write)
-            return shadow.in_real_names(await super().check(shadow.main))
-        except RefusedError as exc:
-            raise RefusedError(shadow.in_real_names(str(exc)), shadow.in_real_names(exc.output)) from exc
-        finally:
-            shadow.remove()
+        return await check_shadow(shadow, super().check)
+
+
+async def check_shadow(shadow: Shadow, check: Callable[[Path], Awaitable[str]]) -> str:
+    """Return what *check* says about the main file of *shadow*, in real names.
+
+    Raises:
+        RefusedError: nginx refuses it, in real names.
+        StateError: The copies can't be written.
+    """
+    try:
+        await asyncio.to_thread(shadow.write)
+        return shadow.in_real_names(await check(shadow.main))
+    except RefusedError as exc:
+        raise RefusedError(shadow.in_real_names(str(exc)), shadow.in_real_names(exc.output)) from exc
+    finally:
+        shadow.remove()
+
+
+def quiet(build: Build) -> tuple[str, ...]:
+    """Return the options without which a check first opens the log that was compiled in.
+
+    That may belong to somebody else, or fill up with the complaints about candidates.
+    """
+    return ("-e", "stderr") if build.version >= (1, 19, 5) else ()
+
+
+async def ask_nginx(argv: Sequence[str], main: Path, *, timeout_s: float = CHECK_TIMEOUT_S) -> str:
+    """Run a check of the main file *main*; return what nginx prints.
+
+    Raises:
+        RefusedError: It refuses it.
+        CommandError: It can't be run, did not end in time, or was killed.
+    """
+    done = await run_command(argv, timeout_s=timeout_s)
+    if done.code < 0:
+        raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
+    if done.code:
+        complaint = first_complaint(done.output)
+        if "bind()" in complaint and "13: Permission denied" in complaint:
+            complaint += " (only root may open ports below 1024: run as root, or listen on others)"
+        raise RefusedError(f"check {main}: {complaint}", done.output)
+    return done.output
 
 
 def first_complaint(output: str) -> str:

@@ -18,6 +18,7 @@ from proxyconf.nginx.build import parse_build
 from proxyconf.nginx.control import Included, Local
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.places import OurPlaces
 from proxyconf.nginx.proof import Prober
 from proxyconf.nginx.site import Renderer
 from proxyconf.nginx.surroundings import read_surroundings
@@ -56,15 +57,15 @@ class Here:
     start: str
 
 
-async def ask_build(binary: str) -> Build:
-    """Return what the program *binary* says it is.
+async def ask_build(binary: str, prefix: Path | None = None) -> Build:
+    """Return what the program *binary* says it is, run with ``-p`` *prefix* if that is given.
 
     Raises:
         CommandError: It can't be run.
         UsageError: It is no nginx.
     """
     done = await run_command([binary, "-V"], timeout_s=_TIMEOUT_S)
-    return parse_build(done.output)
+    return parse_build(done.output, prefix)
 
 
 async def open_nginx(
@@ -85,12 +86,12 @@ async def open_nginx(
     dialect = _dialect(settings, build, path, token)
     if dialect.own:
         renderer = Renderer(dialect)
-        local = Local(settings.binary, build, path / "nginx.pid", path / "error.log")
+        local = Local(settings.binary, build, OurPlaces(path / "nginx.pid", path / "error.log"))
         start = shlex.join([settings.binary, "-c", str(dialect.root_file)])
         return _here(dialect, local, lambda: renderer, start)
     ours = (included_from or path) / dialect.root_file.name
     found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
-    included = Included(settings.binary, build, settings.conf, ours, found)
+    included = Included(settings.binary, build, settings.conf, ours)
     start = shlex.join([settings.binary, "-c", str(settings.conf)])
     return _here(dialect, included, _Included(dialect, ours, found).renderer, start)
 

@@ -17,6 +17,7 @@ import pytest
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.control import Local, LogMark, first_complaint
+from proxyconf.nginx.places import OurPlaces
 from proxyconf.nginx.workers import Lingering
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def local(pid_file: Path, log: Path) -> Local:
-    return Local("nginx", NEW, pid_file, log)
+    return Local("nginx", NEW, OurPlaces(pid_file, log))
 
 
 @pytest.fixture
@@ -79,13 +80,13 @@ def program(path: Path, script: str) -> str:
     ],
 )
 async def test_how_nginx_is_asked(tmp_path: Path, build: Build, arguments: str) -> None:
-    local = Local(program(tmp_path, 'echo "$@"'), build, tmp_path, None)
+    local = Local(program(tmp_path, 'echo "$@"'), build, OurPlaces(tmp_path, None))
     assert await local.check(Path("/state/nginx.conf.next")) == f"{arguments}\n"
 
 
 async def test_a_refusal_has_what_nginx_printed(tmp_path: Path) -> None:
     script = "echo 'nginx: [emerg] unknown directive \"x\" in /a:1' >&2; echo failed; exit 1"
-    local = Local(program(tmp_path, script), NEW, tmp_path, None)
+    local = Local(program(tmp_path, script), NEW, OurPlaces(tmp_path, None))
     with pytest.raises(RefusedError) as caught:
         await local.check(Path("/a"))
     assert str(caught.value) == 'check /a: unknown directive "x" in /a:1'
@@ -93,13 +94,13 @@ async def test_a_refusal_has_what_nginx_printed(tmp_path: Path) -> None:
 
 
 async def test_an_nginx_that_was_killed_has_refused_nothing(tmp_path: Path) -> None:
-    local = Local(program(tmp_path, "kill -9 $$"), NEW, tmp_path, None)
+    local = Local(program(tmp_path, "kill -9 $$"), NEW, OurPlaces(tmp_path, None))
     with pytest.raises(CommandError, match="nginx was ended by signal 9"):
         await local.check(Path("/a"))
 
 
 async def test_an_nginx_that_is_not_there_is_no_refusal(tmp_path: Path) -> None:
-    local = Local(str(tmp_path / "none"), NEW, tmp_path, None)
+    local = Local(str(tmp_path / "none"), NEW, OurPlaces(tmp_path, None))
     with pytest.raises(CommandError, match="is it installed"):
         await local.check(Path("/a"))
 
@@ -172,7 +173,7 @@ async def test_a_master_that_has_just_ended(local: Local, pid_file: Path, log: P
     with process() as ended:
         pass
     with pytest.raises(NotRunningError, match=f"pid {ended.pid} has just ended"):
-        await Late("nginx", NEW, pid_file, log).reload()
+        await Late("nginx", NEW, OurPlaces(pid_file, log)).reload()
 
 
 @pytest.mark.needs("root")
@@ -186,7 +187,7 @@ async def test_a_master_that_we_may_not_signal() -> None:
         os.seteuid(65534)
         try:
             with pytest.raises(ReloadError, match=f"may not signal pid {child.pid} .run as root"):
-                await Local("nginx", NEW, folder / "pid", None).reload()
+                await Local("nginx", NEW, OurPlaces(folder / "pid", None)).reload()
         finally:
             os.seteuid(0)
         assert child.poll() is None
@@ -246,7 +247,7 @@ async def test_without_a_master_nobody_complains(local: Local, log: Path) -> Non
 
 @pytest.mark.usefixtures("master")
 async def test_without_a_log_nobody_complains(pid_file: Path, tmp_path: Path) -> None:
-    local = Local("nginx", NEW, pid_file, None)
+    local = Local("nginx", NEW, OurPlaces(pid_file, None))
     assert (await local.mark(), await local.complaints(LogMark())) == (LogMark(), ())
-    folder = Local("nginx", NEW, pid_file, tmp_path)
+    folder = Local("nginx", NEW, OurPlaces(pid_file, tmp_path))
     assert await folder.complaints(LogMark()) == ()
