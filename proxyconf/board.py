@@ -203,7 +203,7 @@ class Board:
         listing, now = change.listing, time.time()
         if (source := self._sources.get(listing.source)) is None:
             return  # it is not among the sources any more
-        source.entries = len(listing.keys) + len(listing.containers)
+        source.entries = len(listing.keys) + len(listing.pairs) + len(listing.containers)
         source.revision, source.listed_at = listing.revision, now
         if source.state != "watching":
             source.state, source.since, source.reason = "watching", now, ""

@@ -327,6 +327,8 @@ def _do(read: Callable[[], confd.Asked]) -> None:
         for line in asyncio.run(preview.check(asked.settings)):
             click.echo(line)
     elif asked.noop:
+        for warning in asked.settings.warnings:
+            click.echo(f"warning: {warning}", err=True)
         _show(*asyncio.run(preview.drafts(asked.settings, timeout_s=asked.timeout_s)))
     elif asked.onetime:
         _end(asyncio.run(app.once(asked.settings, timeout_s=asked.timeout_s)))
@@ -334,9 +336,9 @@ def _do(read: Callable[[], confd.Asked]) -> None:
         asyncio.run(app.run(asked.settings, read_again=lambda: read().settings))
 
 
-def _show(drafts: Sequence[Draft], problems: Sequence[Problem]) -> None:
+def _show(drafts: Sequence[Draft], problems: Sequence[Problem], warnings: Sequence[Problem]) -> None:
     """Print what would change, as a diff."""
-    for problem in problems:
+    for problem in (*problems, *warnings):
         click.echo(f"warning: {problem}", err=True)
     failed = [draft for draft in drafts if draft.problem]
     for draft in failed:
@@ -356,7 +358,7 @@ main.add_command(confd.make_command(_confd))
 def entry() -> None:
     """Be the program that we were called as: ``confd``, where a link of that name leads here."""
     if Path(sys.argv[0]).name == "confd":
-        sys.argv.insert(1, "confd")
+        main.commands["confd"].main(prog_name="confd")
     main()
 
 

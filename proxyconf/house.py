@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from proxyconf.config import Settings
     from proxyconf.groups.lane import Lane
-    from proxyconf.model import Change
+    from proxyconf.model import Change, Problem
     from proxyconf.resources.folder import Resources
     from proxyconf.sources import Source
     from proxyconf.state import State
@@ -226,17 +226,21 @@ async def _design(settings: Settings, state: State, board: Board) -> _Design:
     resources = await asyncio.to_thread(read_resources, settings)
     followed = follow(settings, resources)
     apply, known = await _open_site(tables.nginx, state)
+    lookups = Lookups()
     around = Around(
         state=state,
         templates=Templates(tables.confd.dir / "templates"),
-        lookups=Lookups(),
+        lookups=lookups,
         confd=tables.confd,
         pace=tables.pace,
         site=_main_file(tables.nginx, known),
         note=board.template_noted,
     )
     made = await plan(resources.resources, around)
-    problems = (*resources.problems, *resources.warnings)
+
+    def problems() -> tuple[Problem, ...]:
+        return (*resources.problems, *resources.warnings, *lookups.problems)
+
     outfit = Outfit(tables, apply, made.joined, made.lanes, problems)
     return _Design(followed, needs_of(resources), outfit, known)
 

@@ -63,8 +63,10 @@ class Draft:
         yield from difflib.unified_diff(before, after, name, str(self.dest), lineterm="")
 
 
-async def drafts(settings: Settings, *, timeout_s: float) -> tuple[tuple[Draft, ...], tuple[Problem, ...]]:
-    """Render all templates from what the sources say now; return them, and what was set aside.
+async def drafts(
+    settings: Settings, *, timeout_s: float
+) -> tuple[tuple[Draft, ...], tuple[Problem, ...], tuple[Problem, ...]]:
+    """Render all templates from what the sources say now; return them, what was set aside, and warnings.
 
     Raises:
         SourceError: A source did not answer.
@@ -72,7 +74,8 @@ async def drafts(settings: Settings, *, timeout_s: float) -> tuple[tuple[Draft, 
     """
     resources = await asyncio.to_thread(read_resources, settings)
     snapshot = await look(settings, resources, timeout_s=timeout_s)
-    return await _drafts(settings, resources, snapshot), (*resources.problems, *snapshot.problems)
+    made = await _drafts(settings, resources, snapshot)
+    return made, (*resources.problems, *snapshot.problems), resources.warnings
 
 
 async def _drafts(settings: Settings, resources: Resources, snapshot: Snapshot) -> tuple[Draft, ...]:
@@ -160,8 +163,9 @@ async def check(settings: Settings) -> Sequence[str]:
         RefusedError: nginx refuses the site.
     """
     resources = await asyncio.to_thread(read_resources, settings)
-    if resources.problems:
-        raise UsageError("; ".join(map(str, resources.problems)))
+    mistakes = [*map(str, resources.problems), *await asyncio.to_thread(_compile, settings, resources)]
+    if mistakes:
+        raise UsageError("; ".join(mistakes))
     lines = [f"configuration: well; sources: {', '.join(follow(settings, resources))}"]
     if resources.resources:
         lines.append(f"templates: {len(resources.resources)}")
@@ -169,6 +173,17 @@ async def check(settings: Settings) -> Sequence[str]:
     if settings.tables.nginx.mode != "none":
         lines += await _check_site(settings)
     return lines
+
+
+def _compile(settings: Settings, resources: Resources) -> list[str]:
+    """Return why templates can't be compiled."""
+    templates, mistakes = Templates(settings.tables.confd.dir / "templates"), []
+    for src in dict.fromkeys(resource.src for resource in resources.resources):
+        try:
+            templates.compile(src)
+        except TemplateError as exc:
+            mistakes.append(str(exc))
+    return mistakes
 
 
 async def _check_site(settings: Settings) -> list[str]:

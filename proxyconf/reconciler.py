@@ -31,7 +31,7 @@ from proxyconf.state import Applied
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from proxyconf.apply import Apply
     from proxyconf.board import Board
@@ -59,14 +59,14 @@ class Outfit:
         apply: The site's way into nginx; None where there is no site.
         joined: The templates that are part of the site's nginx, if any.
         lanes: The other groups of templates; their tasks are somebody else's.
-        problems: What of the configuration was set aside.
+        problems: Returns what of the configuration was set aside, and what templates could not look up.
     """
 
     tables: Tables
     apply: Apply | None
     joined: Group | None = None
     lanes: tuple[Lane, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: Callable[[], tuple[Problem, ...]] = tuple
 
 
 class Reconciler:
@@ -326,7 +326,7 @@ class Reconciler:
         apply = self._outfit.apply
         return (
             *self._intake.problems(),
-            *self._outfit.problems,
+            *self._outfit.problems(),
             *snapshot.problems,
             *(apply.problems if apply else ()),
         )

@@ -95,24 +95,31 @@ class Rendering:
         )
 
     async def _render(self, keys: Keys, view: View, clock: float) -> _Last:
+        rendered = await self._try(keys, view, clock)
         for _ in range(_ROUNDS_MAX):
-            try:
-                rendered = await asyncio.to_thread(self._render_once, keys, view, clock)
-            except TemplateError as exc:
-                if not await self._has_learnt(exc.used):
-                    raise
-            else:
-                if not await self._has_learnt(rendered.used):
-                    break
+            if not await self._has_learnt(rendered.used):
+                break
+            rendered = await self._try(keys, view, clock)
+        if isinstance(rendered, TemplateError):
+            raise rendered
         content = rendered.text.encode("utf-8", "surrogateescape")
         return _Last(keys, _parts(rendered.used, view.snapshot), clock, rendered.used, content)
+
+    async def _try(self, keys: Keys, view: View, clock: float) -> Rendered | TemplateError:
+        """Render once; that it fails may be for want of an answer to a look-up."""
+        try:
+            return await asyncio.to_thread(self._render_once, keys, view, clock)
+        except TemplateError as exc:
+            return exc
 
     def _render_once(self, keys: Keys, view: View, clock: float) -> Rendered:
         world = World(
             time=clock, hostname=socket.gethostname(), environment=os.environ, answers=self._answers
         )
-        prefix = len(self._resource.prefix)
-        store = Store((name[prefix:], entry.value.decode("utf-8", "surrogateescape")) for name, entry in keys)
+        prefix = self._resource.prefix
+        cut = len(prefix)
+        texts = ((name[cut:], entry.value.decode("utf-8", "surrogateescape")) for name, entry in keys)
+        store = Store(texts, prefix)
         return self._templates.render(self._resource.src, store, world, view.snapshot)
 
     async def _has_learnt(self, used: Used) -> bool:

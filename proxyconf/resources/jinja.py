@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import BaseLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
 from proxyconf.errors import ProxyconfError
+from proxyconf.model import Snapshot
 from proxyconf.resources import gosyntax, mistakes
 from proxyconf.resources.arguments import FunctionError
 from proxyconf.resources.environment import Environment
 from proxyconf.resources.filters import FILTERS
 from proxyconf.resources.functions import functions
+from proxyconf.resources.store import Store
 from proxyconf.resources.views import PARTS, Views
-from proxyconf.resources.world import Used, stamp
+from proxyconf.resources.world import Used, World, stamp
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -34,10 +36,8 @@ if TYPE_CHECKING:
 
     import jinja2
 
-    from proxyconf.model import Snapshot
-    from proxyconf.resources.store import Store
     from proxyconf.resources.views import Part
-    from proxyconf.resources.world import Stamp, World
+    from proxyconf.resources.world import Stamp
 
 
 class TemplateError(ProxyconfError):
@@ -81,12 +81,7 @@ class Templates:
             TemplateError: It is not there, not in Jinja2, or fails.
         """
         used = Used()
-
-        def part(name: Part) -> Any:  # noqa: ANN401 - see `views`
-            used.parts.add(name)
-            return self._views.of(name, snapshot)
-
-        environment = Environment(_Loader(self, used), functions(store, world, used), part)
+        environment = self._environment(store, world, snapshot, used)
         try:
             text = environment.get_template(src).render()
             text.encode(errors="surrogateescape")
@@ -97,6 +92,26 @@ class Templates:
                 message += f"; without an answer: {', '.join(map(str, unanswered))}"
             raise TemplateError(message, used) from exc
         return Rendered(text, used)
+
+    def compile(self, src: str) -> None:
+        """Read the template *src* without rendering it; blocks.
+
+        Raises:
+            TemplateError: It is not there, or not in Jinja2.
+        """
+        used = Used()
+        environment = self._environment(Store(()), World(time=0.0), Snapshot(), used)
+        try:
+            environment.get_template(src)
+        except Exception as exc:
+            raise TemplateError(self._message(src, exc, environment), used) from exc
+
+    def _environment(self, store: Store, world: World, snapshot: Snapshot, used: Used) -> Environment:
+        def part(name: Part) -> Any:  # noqa: ANN401 - see `views`
+            used.parts.add(name)
+            return self._views.of(name, snapshot)
+
+        return Environment(_Loader(self, used), functions(store, world, used), part)
 
     def code(self, name: str, environment: jinja2.Environment, used: Used) -> CodeType:
         """Return a template's code, compiled anew if its file is another one now.

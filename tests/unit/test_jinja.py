@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxyconf.model import Endpoint, Snapshot
-from proxyconf.resources.jinja import TemplateError
+from proxyconf.resources.jinja import TemplateError, Templates
 from proxyconf.resources.store import Store
 from proxyconf.resources.world import Lookup, Stamp, Used, World, stamp
 from tests.unit.template_folder import SNAPSHOT, Folder
@@ -270,3 +270,13 @@ def test_a_mended_template_renders_again(folder: Folder) -> None:
     folder.write("main", "{{ 1 }}")
     assert {file: stamp(file) for file in noted} != noted
     assert folder.render().text == "1"
+
+
+def test_a_template_can_be_compiled_without_its_keys(tmp_path: Path) -> None:
+    """To look at all of them before any source is asked."""
+    (tmp_path / "good.tmpl").write_text('{{ getv("/not/there") }}')
+    (tmp_path / "bad.tmpl").write_text("{% for %}")
+    found = Templates(tmp_path)
+    found.compile("good.tmpl")
+    with pytest.raises(TemplateError, match=r"render .*bad\.tmpl:1: "):
+        found.compile("bad.tmpl")
