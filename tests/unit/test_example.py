@@ -9,6 +9,7 @@ import pytest
 import tomli
 
 from proxyconf import config, tables
+from proxyconf.resources.table import read_table
 from proxyconf.sources import kinds, open_source
 from proxyconf.sources.consul import Settings as Consul
 from proxyconf.sources.docker import Settings as Docker
@@ -56,6 +57,8 @@ def test_what_is_commented_out_is_understood() -> None:
     examples = ("srv_record", "user", "token_file", "password_file", "ca", "cert", "key")
     shown = {key: value for key, value in values["consul"].items() if key not in examples}
     assert config.convert(shown, Consul, "example") == Consul()
+    (template,) = values["template"]
+    assert read_table(template, "example", tables.Confd()).dest == Path("/etc/nginx/conf.d/maps.conf")
     assert config.convert(values["status"], tables.Status, "example").socket == Path(
         "/run/proxyconf/status.sock"
     )
