@@ -122,7 +122,7 @@ class House:
             log.warning("template.recovered", dest=str(path), reason="its check had not ended")
         board = Board((), NginxState(mode="", root=""))
         house = cls(settings, state, board, await _design(settings, state, board))
-        house._tell()
+        house._tell("proxyconf.started")
         return house
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -178,7 +178,7 @@ class House:
         self._settings = settings
         self._queue.pace(settings.tables.pace)
         self._intake.follow(design.policies, design.needs)
-        self._tell()
+        self._tell("configuration.read_again")
 
     def _start_missing(self, group: asyncio.TaskGroup) -> None:
         for name, one in self._design.followed.items():
@@ -197,7 +197,7 @@ class House:
 
         return publish
 
-    def _tell(self) -> None:
+    def _tell(self, event: str) -> None:
         outfit = self._design.outfit
         groups = [lane.group for lane in outfit.lanes] + ([outfit.joined] if outfit.joined else [])
         self.board.sources_known(self._design.followed)
@@ -206,7 +206,7 @@ class House:
         for name in self._settings.warnings:
             log.warning("setting.ignored", reason=name)
         log.info(
-            "proxyconf.started",
+            event,
             sources=list(self._design.followed),
             templates=sum(len(group.outputs) for group in groups),
             nginx=self._design.nginx.version,
