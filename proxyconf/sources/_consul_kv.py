@@ -58,7 +58,7 @@ class Terms:
         timeout_s: How long an answer may take that waits for nothing.
         user: For HTTP basic authentication; "" for none.
         datacenter: "" for the one of the agent that is asked.
-        stale: Any server may answer, not the leader alone.
+        stale: Any server may answer what waits for a change, not the leader alone.
     """
 
     wait_s: float
@@ -88,7 +88,8 @@ class Client:
 
         Args:
             root: "" for all there are.
-            since: Wait until Consul's index is higher than this, at most `Terms.wait_s`; 0 waits for nothing.
+            since: Wait until Consul's index is higher than this, at most `Terms.wait_s`. 0 waits for nothing,
+                and is answered only by a leader that is sure to be up to date.
 
         Raises:
             SourceError: No answer, not from Consul, or from one that has lost its leader.
@@ -96,8 +97,12 @@ class Client:
         """
         terms, operation = self._terms, f"read {root or '/'!r}"
         query, patience_s = {"recurse": ""}, terms.timeout_s
-        if since:
+        if not since:
+            # else one that has just started shows what it has read of its data so far, or nothing
+            query["consistent"] = ""
+        else:
             query |= {"index": str(since), "wait": f"{terms.wait_s * 1000:.0f}ms"}
+            query |= {"stale": ""} if terms.stale else {}
             patience_s += terms.wait_s * 17 / 16  # Consul adds up to a sixteenth, by chance
         status, headers, body = await self._ask(operation, root, query, patience_s)
         index = headers.get("X-Consul-Index", "")
@@ -128,7 +133,6 @@ class Client:
         """Return status, headers and body."""
         terms = self._terms
         query |= {"dc": terms.datacenter} if terms.datacenter else {}
-        query |= {"stale": ""} if terms.stale else {}
         url = yarl.URL(f"{self._server.base}/v1/kv/{quote(name)}?{urlencode(query)}", encoded=True)
         timeout = aiohttp.ClientTimeout(total=patience_s, sock_connect=terms.timeout_s)
         with translated(operation, self._server):

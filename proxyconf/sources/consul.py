@@ -69,8 +69,8 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
         key: Its key, as PEM.
         insecure: Do not check Consul's certificate.
         datacenter: Default: that of the agent.
-        stale: Any server may answer, not the leader alone: quicker and up to some 50 ms older. One that knows
-            no leader is not believed.
+        stale: Any server may tell of a change, not the leader alone: less work for that one, and up to some
+            50 ms later. A server that knows no leader is not believed.
         wait: How long a query may wait for a change. A Consul that has gone silent is noticed only after it.
         timeout: How long an answer may take that waits for nothing.
         min_interval: The least time from one answer to the next query. A change after a pause goes through at
@@ -193,7 +193,7 @@ class ConsulSource:
                 # with 0, which some versions answer where there is nothing, no query would ever wait
                 answered_at, index = clock(), max(answer.index, 1)
                 if index < since:
-                    # restored, wiped, or a server that lags: only a read that waits for nothing tells
+                    # restored, wiped, or a server that lags: the leader knows
                     since = 0
                     continue
                 if mirror.take(answer):

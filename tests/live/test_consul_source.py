@@ -182,7 +182,10 @@ async def test_a_watch_that_is_cancelled_leaves_nothing(consul: ConsulServer, pr
 
 
 async def test_a_crash_and_a_restart(folder: Path) -> None:
-    """The watch raises at once, the next one says who is gone until Consul is back, and then lists right."""
+    """The watch raises at once, the next one says who is gone until Consul is back, and then lists right.
+
+    A Consul that has just started would also answer before it has read its own data.
+    """
     with ConsulServer(folder / "kept", keeps=True) as server:
         server.put("proxyconf/a", "1")
         opened = source(server.url)
@@ -244,9 +247,9 @@ async def test_a_server_without_a_leader(folder: Path) -> None:
             await watch.until({"a": b"1"})  # one that follows may be late
             two.kill()
             async with asyncio.timeout(15):
-                with pytest.raises(SourceError, match=r"read .*No cluster leader .most of"):
+                with pytest.raises(SourceError, match=r"(No cluster leader|rpc error.*) .Consul's servers"):
                     await watch.next()
-        with pytest.raises(SourceError, match=r"500 No cluster leader"):
+        with pytest.raises(SourceError, match=r"500 (No cluster leader|rpc error.*) .Consul's servers"):
             await first(source(one.url, timeout="10s"))
 
 

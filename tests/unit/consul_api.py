@@ -148,6 +148,10 @@ class ScriptedConsul:
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
         query = dict(request.query)
+        if {"stale", "consistent"} <= query.keys():
+            return web.Response(
+                status=400, text="Cannot specify ?stale with ?consistent, conflicting semantics."
+            )
         recurse = query.pop("recurse", None) is not None
         asked = Request(
             request.match_info["name"],

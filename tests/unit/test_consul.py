@@ -85,7 +85,8 @@ async def test_lists_everything_at_once(consul: ScriptedConsul) -> None:
         place="consul key 'proxyconf/{key}'",
     )
     (request,) = consul.requests
-    assert (request.name, request.recurse, request.query) == ("proxyconf/", True, {"dc": "dc2"})
+    assert (request.name, request.recurse) == ("proxyconf/", True)
+    assert request.query == {"dc": "dc2", "consistent": ""}
 
 
 async def test_every_change_is_a_whole_listing(consul: ScriptedConsul) -> None:
@@ -221,6 +222,7 @@ async def test_an_index_that_goes_backwards(consul: ScriptedConsul) -> None:
         (50, {"b": b"restored"}),
     ]
     assert [request.since for request in consul.requests] == ["", "100", "", "101", ""]
+    assert ["consistent" in request.query for request in consul.requests] == [True, False, True, False, True]
     gaps = [after.at - before.at for before, after in zip(consul.requests, consul.requests[1:], strict=False)]
     assert [gap > 0.19 for gap in gaps] == [True, False, True, False]
 
@@ -260,12 +262,23 @@ async def test_who_asks(consul: ScriptedConsul, tmp_path: Path) -> None:
     """Token, user, datacenter and consistency are in every request."""
     file = tmp_path / "token"
     file.write_text("secret\n")
-    await first(consul, token_file=str(file), user="me", password="ü", datacenter="a b", stale=True)
+    async with watching(
+        consul, token_file=str(file), user="me", password="ü", datacenter="a b", stale=True
+    ) as listings:
+        await anext(listings)
+        news = following(listings)
+        await consul.asked(3)
+        consul.put("proxyconf/a")
+        await news
     for request in consul.requests:
         assert request.headers["X-Consul-Token"] == "secret"
         assert request.headers["Authorization"] == "Basic bWU6w7w="
-        assert request.query == {"dc": "a b", "stale": ""}
-    assert [request.recurse for request in consul.requests] == [True, False]
+        assert request.query["dc"] == "a b"
+    modes = [{"stale", "consistent"} & request.query.keys() for request in consul.requests]
+    assert (modes, [request.recurse for request in consul.requests]) == (
+        [{"consistent"}, set(), {"stale"}],
+        [True, False, True],
+    )
 
 
 async def test_a_token_is_taken_from_the_environment(
@@ -396,14 +409,20 @@ _HERE = {"X-Consul-Index": "10", "X-Consul-KnownLeader": "true"}
         pytest.param(
             {"headers": _HERE | {"X-Consul-KnownLeader": "false"}},
             SourceError,
-            "No cluster leader .most of",
+            "No cluster leader .Consul's servers",
             id="a stale answer without a leader",
         ),
         pytest.param(
             {"status": 500, "body": "No cluster leader", "headers": {}},
             SourceError,
-            "500 No cluster leader .most of",
+            "500 No cluster leader .Consul's servers",
             id="no leader",
+        ),
+        pytest.param(
+            {"status": 500, "body": "Not ready to serve consistent reads", "headers": {}},
+            SourceError,
+            "500 Not ready to serve consistent reads .its leader is a new one",
+            id="a new leader",
         ),
         pytest.param(
             {"status": 500, "body": "No path to datacenter", "headers": {}},
