@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from proxyconf.board import Board, Status
+    from proxyconf.board import Status
     from proxyconf.config import Settings
     from proxyconf.model import Listing, Snapshot
     from proxyconf.sources import Source
@@ -37,10 +37,12 @@ class Outcome:
     Attributes:
         status: Everything there is to say.
         settled: All required sources have spoken, and the outcome is a final one.
+        set_aside: A template resource can't be used, so that nobody has written its file.
     """
 
     status: Status
     settled: bool
+    set_aside: bool
 
 
 def state_path(settings: Settings) -> Path:
@@ -88,11 +90,11 @@ async def once(settings: Settings, *, timeout_s: float) -> Outcome:
                 settled = True
         raise Shutdown
 
-    board = await _work(settings, until_settled)
-    return Outcome(board.status(), settled=settled)
+    house = await _work(settings, until_settled)
+    return Outcome(house.board.status(), settled=settled, set_aside=bool(house.set_aside))
 
 
-async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]]) -> Board:
+async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]]) -> House:
     """Run everything until *end* raises Shutdown."""
     follow(settings, Resources())  # a mistake is said before anything is made
     state = State(state_path(settings))
@@ -110,7 +112,7 @@ async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Aw
                 failure = expected.exceptions[0]
     if failure:
         raise failure
-    return house.board
+    return house
 
 
 async def _as_coroutine(end: Awaitable[NoReturn]) -> NoReturn:

@@ -195,7 +195,8 @@ def once(load: Load, timeout: str) -> None:
       until proxyconf once -c p.toml; do sleep 5; done; nginx -c /var/lib/proxyconf/nginx/nginx.conf
 
     Exit codes: 0 the configuration is applied, or installed and checked while no nginx runs (problems are
-    set aside and shown as warnings); 1 otherwise, or --timeout passed; 2 a mistake in configuration or use.
+    set aside and shown as warnings); 1 otherwise, or a template resource can't be used, or --timeout passed;
+    2 a mistake in configuration or use.
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
@@ -207,7 +208,7 @@ def _end(outcome: Outcome) -> None:
     for problem in outcome.status.problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(report.outcome_line(outcome.status, settled=outcome.settled))
-    if not (outcome.settled and report.is_well(outcome.status)):
+    if not (outcome.settled and report.is_well(outcome.status)) or outcome.set_aside:
         sys.exit(_FAILED)
 
 

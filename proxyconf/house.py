@@ -62,9 +62,13 @@ class _Design:
     """What settings come to."""
 
     followed: Mapping[str, Followed]
-    needs: tuple[str, ...]
+    resources: Resources
     outfit: Outfit
     nginx: NginxState
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return needs_of(self.resources)
 
     @property
     def policies(self) -> dict[str, SourcePolicy]:
@@ -124,6 +128,11 @@ class House:
         house = cls(settings, state, board, await _design(settings, state, board))
         house._tell("proxyconf.started")
         return house
+
+    @property
+    def set_aside(self) -> tuple[Problem, ...]:
+        """The template resources that can't be used."""
+        return self._design.resources.problems
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Start all tasks."""
@@ -242,7 +251,7 @@ async def _design(settings: Settings, state: State, board: Board) -> _Design:
         return (*resources.problems, *resources.warnings, *lookups.problems)
 
     outfit = Outfit(tables, apply, made.joined, made.lanes, problems)
-    return _Design(followed, needs_of(resources), outfit, known)
+    return _Design(followed, resources, outfit, known)
 
 
 async def _open_site(nginx: Nginx, state: State) -> tuple[Apply | None, NginxState]:

@@ -31,7 +31,7 @@ from proxyconf.state import Applied
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proxyconf.apply import Apply
     from proxyconf.board import Board
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from proxyconf.groups.group import Group
     from proxyconf.groups.lane import Lane
     from proxyconf.intake import Intake
-    from proxyconf.model import Entry, Problem
+    from proxyconf.model import Problem
     from proxyconf.snapshot import Owner
     from proxyconf.state import State
     from proxyconf.tables import Tables
@@ -99,8 +99,7 @@ class Reconciler:
         self._applied: Applied | None = None
         self._wanted = Snapshot()
         self._served = Snapshot()
-        self._keyspace = Keyspace({})
-        self._keys: Mapping[str, Entry] = {}  # that it was made of
+        self._shown: View | None = None
         self._since: float | None = None
         self._causes: set[str] = set()
         self._failures = 0
@@ -177,10 +176,7 @@ class Reconciler:
         self._wanted = snapshot
         steps = Steps({"snapshot": time.perf_counter() - started})
         if self._outfit.apply is None:
-            await asyncio.to_thread(self._save)
-            self._hand_out(snapshot)
-            self._note_success(snapshot, steps)
-            return _LOOK_S
+            return await self._bring_none(snapshot, steps)
         return await self._bring_site(self._outfit.apply, snapshot, steps, started)
 
     async def _is_quiet(self) -> bool:
@@ -190,6 +186,16 @@ class Reconciler:
             and (apply is None or await apply.serves())
             and (joined is None or not await joined.is_due())
         )
+
+    async def _bring_none(self, snapshot: Snapshot, steps: Steps) -> float:
+        """Note *snapshot* where there is no site."""
+        self._hand_out(snapshot)
+        try:
+            await asyncio.to_thread(self._save)
+        except StateError as exc:
+            return self._note_failure("failed", str(exc), snapshot, steps)
+        self._note_success(snapshot, steps)
+        return _LOOK_S
 
     async def _bring_site(self, apply: Apply, snapshot: Snapshot, steps: Steps, started: float) -> float:
         reloads = apply.reloads
@@ -201,12 +207,18 @@ class Reconciler:
         return wait_s
 
     def _view(self, snapshot: Snapshot) -> View | None:
-        """Return what templates may see; None while a required source is unknown, which is not empty."""
+        """Return what templates may see; None while a required source is unknown, which is not empty.
+
+        It is another one only where it shows something else, for groups take each one for a reason to act.
+        """
         if self._intake.unknown() or self._intake.behind():
             return None
-        if snapshot.pairs is not self._keys:
-            self._keys, self._keyspace = snapshot.pairs, Keyspace(snapshot.pairs)
-        return View(snapshot, self._keyspace)
+        shown = self._shown
+        if shown is None or shown.snapshot != snapshot:
+            same_keys = shown is not None and shown.snapshot.pairs is snapshot.pairs
+            keyspace = shown.keyspace if shown and same_keys else Keyspace(snapshot.pairs)
+            shown = self._shown = View(snapshot, keyspace)
+        return shown
 
     def _hand_out(self, snapshot: Snapshot) -> None:
         """Give the groups that work for themselves the newest view."""

@@ -57,6 +57,9 @@ def read_resources(settings: Settings) -> Resources:
         reader.add_table(table)
     for file in (*confd.files, *reader.files_below(confd.dir / "conf.d")):
         reader.add_file(file)
+    if settings.tables.nginx.mode == "none" and not (reader.resources or reader.problems):
+        why = "there is no resource, so there is nothing to do (a file *.toml with a [template] table)"
+        reader.warnings.append(Problem(_TEMPLATE, str(confd.dir / "conf.d"), why))
     return Resources(tuple(reader.resources.values()), tuple(reader.problems), tuple(reader.warnings))
 
 

@@ -49,6 +49,17 @@ SERVICE = """\
 nginx -t -q -c {folder}/nginx.conf || exit 1
 kill -HUP "$(cat {folder}/nginx.pid)"
 """
+APP = """\
+upstream app {{
+{{% for server in getvs("/app/server/*") %}}
+    server {{{{ server }}}};
+{{% endfor %}}
+}}
+server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://app; }}
+}}
+"""
 
 
 class ConfdLab:
@@ -107,6 +118,38 @@ class ConfdLab:
         path = self.bin / "service"
         path.write_text(script.format(folder=self.nginx))
         path.chmod(0o755)
+
+    def app(self, **keys: object) -> Path:
+        """Write the example of 2014: an upstream of all ``/app/server/*``; return where it goes."""
+        dest = self.nginx / "conf.d" / "app.conf"
+        self.template("app", APP.format(port=self.port))
+        known = {
+            "dest": str(dest),
+            "keys": ["/app/server"],
+            "check_cmd": f"nginx -t -c {self.nginx / 'nginx.conf'}",
+            "reload_cmd": "service nginx reload",
+        }
+        self.resource("app", **known | keys)
+        return dest
+
+    def text(self, name: str, text: str = '{{ getv("/name") }}\n', **keys: object) -> Path:
+        """Write a resource that has nothing to do with nginx; return where it goes."""
+        dest = self.folder / f"{name}.txt"
+        self.template(name, text)
+        self.resource(name, **{"dest": str(dest), "keys": ["/"]} | keys)
+        return dest
+
+    def script(self, name: str, text: str) -> Path:
+        """Write a program of that name, for sh; it is found by its name."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    def calls(self, name: str) -> int:
+        """Return how many lines a command has added to the file *name*, ``echo >> NAME`` in `folder`."""
+        path = self.folder / name
+        return len(path.read_text().splitlines()) if path.exists() else 0
 
     # --- confd ---
 
@@ -219,7 +262,12 @@ class ConfdLab:
     def start_nginx(self) -> subprocess.Popen[bytes]:
         """Start nginx in the foreground, and wait until it listens."""
         process = self.start("nginx", "-c", str(self.nginx / "nginx.conf"), "-g", "daemon off;")
-        self.until(lambda: (self.nginx / "nginx.pid").exists() or process.poll() is not None, "nginx runs")
+        pid_file = self.nginx / "nginx.pid"  # which nginx -t makes, too, but leaves empty
+
+        def runs() -> bool:
+            return pid_file.exists() and pid_file.read_text() == f"{process.pid}\n"
+
+        self.until(lambda: runs() or process.poll() is not None, "nginx runs")
         if process.poll() is not None:
             raise RunningError(f"nginx ended\n{self.log()[-_LOG_TAIL:]}")
         return process

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.live.confd_lab import ConfdLab
 from tests.live.docker_engine import LAB, DockerEngine
+from tests.live.etcd_server import EtcdServer, available
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,6 +36,30 @@ async def docker_engine(docker_lab: DockerEngine) -> AsyncIterator[DockerEngine]
     """The engine for one test: what the test makes is removed after it."""
     yield docker_lab
     await docker_lab.clean()
+
+
+@pytest.fixture(scope="session")
+def shared_etcd() -> Iterator[EtcdServer]:
+    """One etcd for the whole run; see `etcd`."""
+    if not available():
+        pytest.skip("needs etcd (make setup)")
+    with tempfile.TemporaryDirectory(prefix="proxyconf-etcd-") as path, EtcdServer(Path(path)) as server:
+        yield server
+
+
+@pytest.fixture
+def etcd(shared_etcd: EtcdServer) -> EtcdServer:
+    """An etcd without keys, which is not to be stopped."""
+    everything = {"key": "AA==", "range_end": "AA=="}
+    shared_etcd.call("kv/deleterange", everything)
+    return shared_etcd
+
+
+@pytest.fixture
+def lab(etcd: EtcdServer) -> Iterator[ConfdLab]:
+    """A host that is set up for confd with this etcd."""
+    with ConfdLab("-node", etcd.url) as lab:
+        yield lab
 
 
 def missing_packages() -> str:
