@@ -147,12 +147,12 @@ class Shadow:
         """Return the files that an include reads, in nginx's order."""
         if not _WILD.search(pattern):
             return (Path(pattern),)
-        pattern = _as_python_has_it(pattern)
-        folders, last = os.path.split(pattern)
-        found = set(glob(pattern))  # noqa: PTH207 - the pattern may be a whole path
+        wild = _as_python_has_it(os.fsencode(pattern))  # as for nginx, a character is a byte
+        folders, last = os.path.split(wild)
+        found = set(glob(wild))  # noqa: PTH207 - the pattern may be a whole path
         for folder in glob(folders):  # noqa: PTH207
             found.update(os.path.join(folder, name) for name in self._swaps.names_in(folder, last))  # noqa: PTH118
-        return tuple(Path(name) for name in sorted(found, key=os.fsencode))
+        return tuple(Path(os.fsdecode(name)) for name in sorted(found))
 
     def _leading_to(self, wanted: Iterable[Path]) -> set[Path]:
         """Return the files from which includes lead to any of *wanted*."""
@@ -187,7 +187,8 @@ class _Swaps:
         self._staged = swaps
         self._files = {os.path.realpath(file): file for file in swaps}
         self._files |= {str(file.absolute()): file for file in swaps}
-        self._places = [(os.path.realpath(folder), name) for folder, name in map(os.path.split, self._files)]
+        places = [os.path.split(os.fsencode(name)) for name in self._files]
+        self._places = [(os.path.realpath(folder), name) for folder, name in places]
         self._real_folders: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -202,13 +203,13 @@ class _Swaps:
         file = self.file(name)
         return self._staged[file] if file else name
 
-    def names_in(self, folder: str, pattern: str) -> list[str]:
+    def names_in(self, folder: bytes, pattern: bytes) -> list[bytes]:
         """Return the names in *folder* of files to replace that match, whether they exist or not."""
         real = os.path.realpath(folder)
         return [
             name
             for place, name in self._places
-            if place == real and fnmatchcase(name, pattern) and (name[0] != "." or pattern[0] == ".")
+            if place == real and fnmatchcase(name, pattern) and (pattern[:1] == b"." or name[:1] != b".")
         ]
 
     def _real(self, name: str) -> str:
@@ -244,10 +245,10 @@ def _write_like(copy: Path, text: str, source: Path) -> None:
         os.fchmod(descriptor, status.st_mode & 0o777)
 
 
-def _as_python_has_it(pattern: str) -> str:
+def _as_python_has_it(pattern: bytes) -> bytes:
     """Return a pattern of glob(3) for `glob`, which knows no backslash, and ``!`` for ``^``."""
-    plain = re.sub(r"\\(.?)", lambda found: escape(found[1]), pattern, flags=re.DOTALL)
-    return plain.replace("[^", "[!")
+    plain = re.sub(rb"\\(.?)", lambda found: escape(found[1]), pattern, flags=re.DOTALL)
+    return plain.replace(b"[^", b"[!")
 
 
 def _word(name: Path) -> str:
