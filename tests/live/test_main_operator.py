@@ -66,7 +66,7 @@ def test_a_hang_up_reloads_and_ends_nothing(keys: Keys) -> None:
         proxy.signal(signal.SIGHUP)
         until(lambda: proxy.reloads() == reloads + 1, "nginx has reloaded")
         proxy.until_state("applied")
-        assert len(proxy.events("proxyconf.looking_again")) == 1
+        assert len(proxy.events("configuration.read_again")) == 1
 
 
 def test_an_nginx_whose_master_was_killed_is_missed_and_its_workers_named(keys: Keys) -> None:
