@@ -101,7 +101,7 @@ class Client:
             # else one that has just started shows what it has read of its data so far, or nothing
             query["consistent"] = ""
         else:
-            query |= {"index": str(since), "wait": f"{terms.wait_s * 1000:.0f}ms"}
+            query |= {"index": str(since), "wait": f"{max(1, round(terms.wait_s * 1000))}ms"}
             query |= {"stale": ""} if terms.stale else {}
             patience_s += terms.wait_s * 17 / 16  # Consul adds up to a sixteenth, by chance
         status, headers, body = await self._ask(operation, root, query, patience_s)

@@ -104,6 +104,7 @@ class Mirror:
         self._below = tuple(part.below for part in scope.needs)
         self._exact = frozenset(part.itself for part in scope.needs)
         self._entries: dict[str, Entry] = {}
+        self._empty: tuple[Part, ...] = ()
         self._place = f"{source} key '{self._base.replace('{', '{{').replace('}', '}}')}{{key}}'"
 
     def take(self, answer: Answer) -> bool:
@@ -123,9 +124,11 @@ class Mirror:
         self.index, self._entries = answer.index, entries
         return changed or len(entries) != len(known)
 
-    def absent(self) -> tuple[Part, ...]:
-        """Return the parts of which there is no key."""
-        return tuple(part for part in self._scope.parts if not any(map(part.holds, self._entries)))
+    def emptied(self) -> tuple[Part, ...]:
+        """Return the parts that have no key any more, or never had one; each once, until it has some again."""
+        before = self._empty
+        self._empty = tuple(part for part in self._scope.parts if not any(map(part.holds, self._entries)))
+        return tuple(part for part in self._empty if part not in before)
 
     def listing(self) -> Listing:
         """Return what there is now; it won't change."""

@@ -208,8 +208,11 @@ class ConsulSource:
 
         To have none, and to see none, is the same 404 to a recursive read (Consul's issue 10222).
         """
-        for part in mirror.absent():
-            if not any([await client.may_read(name) for name in part.samples]):
+        for part in mirror.emptied():
+            for name in part.samples:
+                if await client.may_read(name):
+                    break
+            else:
                 raise refusal(f"read {part.below or '/'!r}", server, 403, "Permission denied")
 
     async def _read_secrets(self, server: Server) -> Secrets:

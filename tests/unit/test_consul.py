@@ -330,6 +330,17 @@ async def test_a_right_that_is_lost(consul: ScriptedConsul) -> None:
             await anext(listings)
 
 
+async def test_an_empty_part_is_asked_about_once(consul: ScriptedConsul) -> None:
+    """And again when it has been emptied; a template may name many keys that are never there."""
+    async with watching(consul, ["/app/a", "/app/b"], prefix="") as listings:
+        for step in ({}, {"app/a": b"1"}, {"app/a": b"2"}, {}):
+            consul.keys = dict(step)
+            consul.touch()
+            await anext(listings)
+    asked = [request.name for request in consul.requests if not request.recurse]
+    assert asked == ["app/a/", "app/b/", "app/a/"]
+
+
 @pytest.mark.parametrize("secret", ["app/server/", "app/server\0"], ids=["to the key", "to what is below"])
 async def test_a_right_to_half_a_need_is_enough(consul: ScriptedConsul, secret: str) -> None:
     """There may be a policy for the key alone, or for what is below it."""
