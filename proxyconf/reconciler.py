@@ -239,7 +239,7 @@ class Reconciler:
             for claim, (source, _) in self._earlier.items()
             if source in ("", *unknown) and claim not in there
         ]
-        if self._clock() < self._gate_until:
+        if self._outfit.apply is None or self._clock() < self._gate_until:
             self._board.waiting(f"for {names}")
         elif lost:
             self._board.waiting(f"for {names}: without it {len(lost)} routes of the last run would go")

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, StateError
 from proxyconf.model import Change, Entry, Listing
+from proxyconf.reconciler import Outfit
 from proxyconf.state import Applied
+from proxyconf.tables import Tables
 from tests.unit.fakes import change, listing
 from tests.unit.reconciling import House
 
@@ -254,3 +256,11 @@ def test_the_last_write_wins(
         loop.run_until_complete(play())
     finally:
         loop.close()
+
+
+async def test_templates_alone_wait_for_their_sources_for_ever(tmp_path: Path) -> None:
+    """No earlier generation of routes could be lost, but what is unknown is not empty for them either."""
+    house = House(tmp_path)
+    house.reconciler.wear(Outfit(Tables(), None))
+    await house.until(60)
+    assert (house.board.status().state, house.reconciler.settled.is_set()) == ("waiting", False)
