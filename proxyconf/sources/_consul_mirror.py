@@ -125,7 +125,7 @@ class Mirror:
         return changed or len(entries) != len(known)
 
     def emptied(self) -> tuple[Part, ...]:
-        """Return the parts that have no key any more, or never had one; each once, until it has some again."""
+        """Return the parts that have no key any more, or never had one; each once until it has some."""
         before = self._empty
         self._empty = tuple(part for part in self._scope.parts if not any(map(part.holds, self._entries)))
         return tuple(part for part in self._empty if part not in before)
