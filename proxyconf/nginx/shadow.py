@@ -34,10 +34,12 @@ class _File:
     """A file of the tree.
 
     Attributes:
+        swap: The file to replace that it is.
         source: Where its content is: the file itself, or what is staged for it.
         includes: Each with the files it reads, in nginx's order.
     """
 
+    swap: Path | None
     source: Path
     text: str
     includes: tuple[tuple[Include, tuple[Path, ...]], ...]
@@ -65,10 +67,11 @@ class Shadow:
     def __init__(self, main: Path, swaps: Mapping[Path, Path]) -> None:
         main = main.absolute()
         self._folder = main.parent
+        self._staged = swaps
         self._swaps = _Swaps(swaps)
         self._files: dict[Path, _File] = {}
         self._read_from(main)
-        swapped = {name: file for name in self._files if (file := self._swaps.file(name))}
+        swapped = {name: file.swap for name, file in self._files.items() if file.swap}
         self.reached = frozenset(swapped.values())
         self._instead = {name: swaps[file] for name, file in swapped.items()}
         self._copies = {name: _copy_of(name) for name in self._leading_to(swapped)}
@@ -124,24 +127,25 @@ class Shadow:
                         f"read {main} to check it: {exc.strerror} (is it nginx's main file, and may we read"
                         " it?)"
                     ) from exc
-                self._files[name] = _File(name, "", ())  # nginx will say so itself
+                self._files[name] = _File(None, name, "", ())  # nginx will say so itself
             pending += self._included_by(name)
 
     def _included_by(self, name: Path) -> list[Path]:
         return [found for _, names in self._files[name].includes for found in names]
 
     def _read(self, name: Path) -> _File:
-        source = self._swaps.source(name)
+        swap = self._swaps.file(name)
+        source = self._staged[swap] if swap else name
         try:
             text = source.read_bytes().decode(errors="surrogateescape")
         except OSError as exc:
-            if source == name:
+            if not swap:
                 raise
             raise StateError(f"read {source} to check it: {exc.strerror} (has somebody deleted it?)") from exc
         # what a lone candidate includes can't lead to another one
-        found = includes(text) if source == name or len(self._swaps) > 1 else ()
+        found = () if swap and len(self._staged) == 1 else includes(text)
         reads = tuple((include, self._matching(str(self._folder / include.pattern))) for include in found)
-        return _File(source, text if reads or source != name else "", reads)
+        return _File(swap, source, text if reads or swap else "", reads)
 
     def _matching(self, pattern: str) -> tuple[Path, ...]:
         """Return the files that an include reads, in nginx's order."""
@@ -184,24 +188,18 @@ class _Swaps:
     """Files with what is staged for them, found by any of their names."""
 
     def __init__(self, swaps: Mapping[Path, Path]) -> None:
-        self._staged = swaps
         self._files = {os.path.realpath(file): file for file in swaps}
         self._files |= {str(file.absolute()): file for file in swaps}
+        self._identities = {_identity(file) for file in swaps} | {None}
         places = [os.path.split(os.fsencode(name)) for name in self._files]
         self._places = [(os.path.realpath(folder), name) for folder, name in places]
-        self._real_folders: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._staged)
 
     def file(self, name: Path) -> Path | None:
         """Return the file to replace that has this name, be it by way of links."""
-        return self._files.get(str(name)) or self._files.get(self._real(str(name)))
-
-    def source(self, name: Path) -> Path:
-        """Return where the content of *name* is to be read."""
-        file = self.file(name)
-        return self._staged[file] if file else name
+        # first what is cheap: a tree may have thousands of links
+        if _identity(name) not in self._identities:
+            return None
+        return self._files.get(str(name)) or self._files.get(os.path.realpath(name))
 
     def names_in(self, folder: bytes, pattern: bytes) -> list[bytes]:
         """Return the names in *folder* of files to replace that match, whether they exist or not."""
@@ -212,13 +210,14 @@ class _Swaps:
             if place == real and fnmatchcase(name, pattern) and (pattern[:1] == b"." or name[:1] != b".")
         ]
 
-    def _real(self, name: str) -> str:
-        """Do what `os.path.realpath` does, for many files in few folders."""
-        folder, last = os.path.split(name)
-        if folder not in self._real_folders:
-            self._real_folders[folder] = os.path.realpath(folder)
-        real = os.path.join(self._real_folders[folder], last)  # noqa: PTH118
-        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+
+def _identity(name: Path) -> tuple[int, int] | None:
+    """Return what all names of an existing file have in common."""
+    try:
+        status = os.stat(name)  # noqa: PTH116 - cheaper
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _copy_of(name: Path) -> Path:
