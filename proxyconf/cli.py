@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 _USAGE, _FAILED = 2, 1
+_LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
 
 T = TypeVar("T")
 
@@ -84,16 +85,9 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
         help=f"The configuration file. Default: {DEFAULT_CONFIG}, if no source is given by a flag.",
     )
     @click.option("--docker", is_flag=True, help="Follow the Docker engine of DOCKER_HOST, or of this host.")
-    @click.option(
-        "--etcd", "etcd", multiple=True, metavar="URL", help="Follow an etcd; again for each member."
-    )
-    @click.option(
-        "--file",
-        "file",
-        multiple=True,
-        metavar="PATH",
-        help="Follow a file or a folder; again for more.",
-    )
+    @click.option("--etcd", multiple=True, metavar="URL", help="Follow an etcd; again for each member.")
+    @click.option("--consul", multiple=True, metavar="URL", help="Follow a Consul; again for each server.")
+    @click.option("--file", multiple=True, metavar="PATH", help="Follow a file or a folder; again for more.")
     @click.option("--state", metavar="DIR", help="State folder. Default: /var/lib/proxyconf")
     @click.option(
         "-s",
@@ -105,21 +99,19 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def with_settings(
-        *, path: Path | None, docker: bool, etcd: tuple[str, ...], file: tuple[str, ...], state: str | None,
-        sets: tuple[str, ...], **rest: Any,  # noqa: ANN401 - the command's own flags
+        *, path: Path | None, docker: bool, state: str | None, sets: tuple[str, ...],
+        **rest: Any,  # noqa: ANN401 - the other sources, and the command's own flags
     ) -> None:  # fmt: skip
         flags: dict[str, Any] = {}
         if docker:
-            flags["docker"] = {
-                "required": True
-            }  # its default; an empty table would vanish beside [docker.NAME]
-        if etcd:
-            flags["etcd"] = {"endpoints": list(etcd)}
-        if file:
-            flags["file"] = {"path": list(file)}
+            # its default; an empty table would vanish beside [docker.NAME]
+            flags["docker"] = {"required": True}
+        for kind, key in _LISTED.items():
+            if given := rest.pop(kind):
+                flags[kind] = {key: list(given)}
+        named = bool(flags)
         if state:
             flags["state"] = {"dir": state}
-        named = bool(docker or etcd or file)
         for text in sets:
             config.lay_over(flags, _setting(text))
         _guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))
@@ -156,8 +148,8 @@ def _with_sources(load: Load) -> Settings:
     settings = load()
     if not settings.sources:
         raise UsageError(
-            "no source to follow (give --docker, --etcd URL or --file PATH, or a configuration file with"
-            f" -c; {DEFAULT_CONFIG} does not exist)"
+            "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration"
+            f" file with -c; {DEFAULT_CONFIG} does not exist)"
         )
     return settings
 

@@ -88,7 +88,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["once"], "no source to follow (give --docker, --etcd URL or --file", id="no source"),
+        pytest.param(["once"], "no source to follow (give --docker, --etcd URL, --consul", id="no source"),
         pytest.param(["run"], "no source to follow", id="run without a source"),
         pytest.param(["render"], "no source to follow", id="render without a source"),
         pytest.param(["check"], "no source to follow", id="check without a source"),
