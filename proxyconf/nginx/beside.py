@@ -71,7 +71,7 @@ class Beside(Process):
         return frozenset() if pid is None else serving_workers(pid)
 
     async def is_settled(self) -> bool:
-        """Tell whether no reload is under way: who serves now serves what was installed before, or older."""
+        """Tell whether no reload is under way: one that begins from now on reads what is installed now."""
         pid = await self.master()
         return pid is None or is_settled(pid)
 
