@@ -60,7 +60,7 @@ def source_table(
         UsageError: A value is wrong; says which, and where it is from.
     """
     kind = _NAMES[name]
-    table: dict[str, Any] = {"max_loss": 1 if given.switch("onetime") else 0.5}  # nobody confirms a cron job
+    table: dict[str, Any] = {"max_loss": 1} if given.switch("onetime") else {}  # nobody confirms a cron job
     interval = given.duration("interval")
     if kind == "file":
         return kind, table | _file(given, interval), ()

@@ -21,8 +21,8 @@ from proxyconf.units import Duration, Seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ETCD = {"max_loss": 0.5, "prefix": "", "endpoints": ["http://127.0.0.1:2379"]}
-CONSUL = {"max_loss": 0.5, "prefix": "", "endpoints": ["http://127.0.0.1:8500"]}
+ETCD = {"prefix": "", "endpoints": ["http://127.0.0.1:2379"]}
+CONSUL = {"prefix": "", "endpoints": ["http://127.0.0.1:8500"]}
 HERE = "proxyconf has etcd, consul and file"
 
 
@@ -156,11 +156,11 @@ def test_what_is_said_as_json(ask: Ask) -> None:
         ),
         pytest.param(
             ["-backend=file", "-file", "/a.json", "-file=/b", "-filter", "*.yml", "-interval", "5"],
-            ("file", {"max_loss": 0.5, "path": ["/a.json", "/b"], "filter": "*.yml", "relist": "5.000000s"}),
+            ("file", {"path": ["/a.json", "/b"], "filter": "*.yml", "relist": "5.000000s"}),
             id="files",
         ),
         pytest.param(
-            ["file", "--file", "/a.json"], ("file", {"max_loss": 0.5, "path": ["/a.json"]}), id="a file"
+            ["file", "--file", "/a.json"], ("file", {"path": ["/a.json"]}), id="a file"
         ),
     ],
 )
@@ -349,6 +349,7 @@ def test_folders_are_absolute(ask: Ask) -> None:
 
 def test_our_own_variables_count_too(ask: Ask) -> None:
     assert ask(PROXYCONF_STATE_DIR="/srv/state").settings.tables.state.dir == Path("/srv/state")
+    assert source(ask(PROXYCONF_ETCD_MAX_LOSS="1"))[1]["max_loss"] == "1"  # as a held listing's hint has it
 
 
 def test_what_has_no_effect_is_said(ask: Ask) -> None:
