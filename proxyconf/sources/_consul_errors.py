@@ -18,6 +18,7 @@ import msgspec
 
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources._failures import causes, system_reason, trim
+from proxyconf.sources._tls import tls_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,26 +102,11 @@ def _explain(exc: Exception, server: Server) -> tuple[type[SourceError], str]:
         return SourceError, "no answer in time (Consul or the network hangs; timeout sets how long we wait)"
     for cause in reversed(chain):  # the innermost says most
         if isinstance(cause, ssl.SSLError):
-            return _tls(str(cause))
+            return SourceDeniedError, tls_reason(str(cause), who="Consul", at="endpoints")
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.errno:
             return _network(cause, server)
     return _cut(trim(str(exc)) or type(exc).__name__, server)
-
-
-def _tls(text: str) -> tuple[type[SourceError], str]:
-    upper = text.upper()
-    if "CERTIFICATE_VERIFY_FAILED" in upper:
-        mend = "set ca to the authority that signed Consul's certificate"
-        if "MISMATCH" in upper or "NOT VALID FOR" in upper:
-            mend = "use a name or address in endpoints that Consul's certificate has"
-        elif "EXPIRED" in upper or "NOT YET VALID" in upper:
-            mend = "renew Consul's certificate, or set the clock"
-    elif any(word in upper for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH")):
-        mend = "Consul speaks plain HTTP there: write http:// in endpoints, or its HTTPS port"
-    else:
-        mend = "Consul refuses our certificate: set cert and key to ones that its authority signed"
-    return SourceDeniedError, f"TLS: {trim(re.sub(r' *[(]_ssl.*', '', text))} ({mend})"
 
 
 def _network(exc: OSError, server: Server) -> tuple[type[SourceError], str]:

@@ -19,6 +19,7 @@ from aiodocker.exceptions import DockerError
 
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
 from proxyconf.sources._failures import causes, system_reason, trim
+from proxyconf.sources._tls import tls_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _connection(exc: Exception, address: Address) -> tuple[type[SourceError], st
         )
     for cause in reversed(chain):  # the innermost says most
         if isinstance(cause, ssl.SSLError):
-            return _tls(str(cause))
+            return SourceDeniedError, tls_reason(str(cause), who="the engine", at="url")
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.errno:
             return _socket(cause, address) if address.socket else _network(cause, address)
@@ -97,19 +98,6 @@ def _status(exc: DockerError, operation: str) -> tuple[type[SourceError], str]:
     if exc.status == 404:
         return SourceError, f"{text} (is it Docker's API? check url and api_version)"
     return SourceError, text
-
-
-def _tls(text: str) -> tuple[type[SourceError], str]:
-    upper = text.upper()
-    if "CERTIFICATE_VERIFY_FAILED" in upper:
-        mend = "set ca to the authority that signed the engine's certificate"
-        if "MISMATCH" in upper or "NOT VALID FOR" in upper:
-            mend = "use a name or address in url that the engine's certificate has"
-    elif any(word in upper for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH")):
-        mend = "the engine speaks plain HTTP there: write http:// in url, without ca, cert and key"
-    else:
-        mend = "the engine refuses our certificate: set cert and key to ones that its authority signed"
-    return SourceDeniedError, f"TLS: {trim(re.sub(r' *[(]_ssl.*', '', text))} ({mend})"
 
 
 def _network(exc: OSError, address: Address) -> tuple[type[SourceError], str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import UsageError
+from proxyconf.sources._failures import trim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +55,25 @@ def read_certificates(tls: Tls) -> ssl.SSLContext:
         path = tls.ca if name == "ca" else tls.cert
         raise UsageError(f"{name}: {path}: {exc.reason or exc} (is it {why}, or encrypted?)") from exc
     return context
+
+
+def tls_reason(text: str, *, who: str, at: str) -> str:
+    """Return why a handshake failed, and the mend.
+
+    Args:
+        text: What OpenSSL says.
+        who: The server, as people call it.
+        at: The setting that holds its address.
+    """
+    upper = text.upper()
+    if "CERTIFICATE_VERIFY_FAILED" in upper:
+        mend = f"set ca to the authority that signed {who}'s certificate"
+        if "MISMATCH" in upper or "NOT VALID FOR" in upper:
+            mend = f"use a name or address in {at} that {who}'s certificate has"
+        elif "EXPIRED" in upper or "NOT YET VALID" in upper:
+            mend = f"renew {who}'s certificate, or set the clock"
+    elif any(word in upper for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH")):
+        mend = f"{who} speaks plain HTTP there: write http:// in {at}, without ca, cert and key"
+    else:
+        mend = f"{who} refuses our certificate: set cert and key to ones that its authority signed"
+    return f"TLS: {trim(re.sub(r' *[(]_ssl.*', '', text))} ({mend})"
