@@ -24,7 +24,7 @@ from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
 from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.reconciler import Outfit, Reconciler
-from proxyconf.resources.folder import read_resources
+from proxyconf.resources.folder import Resources, read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.lookups import Lookups
 from proxyconf.sources import open_source
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from proxyconf.config import Settings
     from proxyconf.groups.lane import Lane
     from proxyconf.model import Change, Problem
-    from proxyconf.resources.folder import Resources
     from proxyconf.sources import Source
     from proxyconf.state import State
     from proxyconf.tables import Nginx, SourcePolicy
@@ -125,7 +124,7 @@ class House:
         for path in await asyncio.to_thread(recover, state.undo):
             log.warning("template.recovered", dest=str(path), reason="its check had not ended")
         board = Board((), NginxState(mode="", root=""))
-        house = cls(settings, state, board, await _design(settings, state, board))
+        house = cls(settings, state, board, await _design(settings, state, board, Resources()))
         house._tell("proxyconf.started")
         return house
 
@@ -162,7 +161,7 @@ class House:
         async with self._changing:
             try:
                 settings = await asyncio.to_thread(read)
-                design = await _design(settings, self._state, self.board)
+                design = await _design(settings, self._state, self.board, self._design.resources)
             except ProxyconfError as exc:
                 log.error("configuration.refused", reason=f"{exc}; going on with the one before")  # noqa: TRY400 - no bug
                 self.look_again()
@@ -230,9 +229,10 @@ async def _end(tasks: list[asyncio.Task[NoReturn]]) -> None:
         await asyncio.wait(tasks)
 
 
-async def _design(settings: Settings, state: State, board: Board) -> _Design:
+async def _design(settings: Settings, state: State, board: Board, before: Resources) -> _Design:
+    """Make the parts of *settings*; *before*: what was read the last time."""
     tables = settings.tables
-    resources = await asyncio.to_thread(read_resources, settings)
+    resources = await asyncio.to_thread(lambda: with_last_good(read_resources(settings), before))
     followed = follow(settings, resources)
     apply, known = await _open_site(tables.nginx, state)
     lookups = Lookups()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,27 @@ def read_resources(settings: Settings) -> Resources:
         why = "there is no resource, so there is nothing to do (a file *.toml with a [template] table)"
         reader.warnings.append(Problem(_TEMPLATE, str(confd.dir / "conf.d"), why))
     return Resources(tuple(reader.resources.values()), tuple(reader.problems), tuple(reader.warnings))
+
+
+def with_last_good(now: Resources, before: Resources) -> Resources:
+    """Return *now*, and of *before* what was read from where something is set aside now; blocks.
+
+    A resource that can't be read any more is no order to forget it.
+    """
+    resources = {os.path.realpath(one.dest): one for one in now.resources}
+    problems = []
+    for problem in now.problems:
+        about = [one for one in before.resources if _is_about(problem.where, one.place)]
+        kept = {real: one for one in about if (real := os.path.realpath(one.dest)) not in resources}
+        resources |= kept
+        more = "; what was read before still counts" if kept else ""
+        problems.append(replace(problem, why=problem.why + more))
+    return Resources(tuple(resources.values()), tuple(problems), now.warnings)
+
+
+def _is_about(where: str, place: str) -> bool:
+    """Tell whether a problem is about what was read from *place*: the file, a line of it, its folder."""
+    return where == place or where.startswith(f"{place}:") or place.startswith(f"{where}/")
 
 
 class _Reader:

@@ -24,6 +24,7 @@ from proxyconf.status import ask_status
 from tests.live.asking import TIMEOUT_S, RunningError, ask, until
 from tests.live.echo_backend import EchoBackend
 from tests.live.etcd_server import free_ports
+from tests.live.running import processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,7 @@ class ConfdLab:
         nginx: The folder of nginx; ``conf.d`` in it is what its main file includes.
         port: Of 127.0.0.1, for nginx to listen on.
         flags: Of every call of confd.
+        extra: Variables for its environment.
     """
 
     def __init__(self, *flags: str) -> None:
@@ -82,9 +84,11 @@ class ConfdLab:
             path.mkdir(parents=True)
         (self.nginx / "nginx.conf").write_text(NGINX_CONF.format(folder=self.nginx))
         self.service(SERVICE)
-        (self.bin / "confd").symlink_to(Path(sys.executable).with_name("proxyconf"))
+        for name in ("confd", "proxyconf"):
+            (self.bin / name).symlink_to(Path(sys.executable).with_name("proxyconf"))
         (self.port,) = free_ports(1)
-        self.flags = ("-confdir", str(self.confdir), *flags)
+        self.flags: tuple[str, ...] = ("-confdir", str(self.confdir), *flags)
+        self.extra: dict[str, str] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._rest = ExitStack()
         self._backends: dict[str, EchoBackend] = {}
@@ -97,6 +101,7 @@ class ConfdLab:
     ) -> None:
         for process in reversed(self._processes):
             self.kill(process)
+        self.end_left_overs()
         self._rest.close()
         shutil.rmtree(self.folder)
 
@@ -160,7 +165,7 @@ class ConfdLab:
             key: value for key, value in os.environ.items() if not key.startswith(("PROXYCONF_", "CONFD_"))
         }
         path = f"{self.bin}:{ours.get('PATH', '')}:/usr/sbin"
-        return ours | {"PATH": path, "PROXYCONF_STATE_DIR": str(self.folder / "state")}
+        return ours | self.extra | {"PATH": path, "PROXYCONF_STATE_DIR": str(self.folder / "state")}
 
     def once(self, *flags: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run ``confd -onetime`` to its end."""
@@ -168,9 +173,13 @@ class ConfdLab:
 
     def confd(self, *flags: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run confd with *flags* to its end."""
+        return self.run("confd", *self.flags, *flags, timeout_s=timeout_s)
+
+    def run(self, *argv: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
         return subprocess.run(
-            ["confd", *self.flags, *flags],
-            executable=self.bin / "confd",
+            argv,
+            executable=shutil.which(argv[0], path=self.environment["PATH"]),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -208,6 +217,17 @@ class ConfdLab:
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
 
+    def processes(self) -> list[str]:
+        """Return the command lines of what runs from `bin`: confd, and commands of `script`."""
+        return list(processes_of(self.bin).values())
+
+    def end_left_overs(self) -> None:
+        """End the commands that a killed daemon has left: each had a process group of its own."""
+        for pid in processes_of(self.bin):
+            with suppress(ProcessLookupError):
+                if os.getpgid(pid) == pid:
+                    os.killpg(pid, signal.SIGKILL)
+
     def log(self) -> str:
         """Return all that was printed by what was started."""
         path = self.folder / "log"
@@ -233,6 +253,13 @@ class ConfdLab:
         """Wait until the first template is in *state*."""
         return self.until_template(lambda template: template.state == state, state)
 
+    def until_all(self, state: str) -> None:
+        """Wait until every template is in *state*."""
+        self.until_status(
+            lambda status: status.templates and {template.state for template in status.templates} == {state},
+            f"all are {state}",
+        )
+
     def until_status(self, test: Callable[[Status], Any], what: str) -> Status:
         """Wait until *test* is true of the status, and return it."""
         found: Status | None = None
@@ -249,13 +276,23 @@ class ConfdLab:
         return found
 
     def until(self, condition: Callable[[], object], what: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Wait as `until` of `asking` does; a failure tells what there is to know."""
+        """Wait as `until` of `asking` does, while all that was started runs; a failure tells what it can."""
+
+        def passes() -> bool:
+            if ended := [one.args for one in self._processes if one.poll()]:
+                raise RunningError(f"ended while this was waited for: {what}: {ended}")
+            return bool(condition())
+
         try:
-            until(condition, what, timeout_s=timeout_s)
+            until(passes, what, timeout_s=timeout_s)
         except RunningError as exc:
             with suppress(StateError):
                 raise RunningError(f"{exc}\n{as_text(self.status())}\n{self.log()[-_LOG_TAIL:]}") from None
             raise RunningError(f"{exc}\n{self.log()[-_LOG_TAIL:]}") from None
+
+    def until_text(self, path: Path, text: str) -> None:
+        """Wait until the file *path* is *text*."""
+        self.until(lambda: path.exists() and path.read_text() == text, f"{path} is {text!r}")
 
     # --- nginx and its clients ---
 

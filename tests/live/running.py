@@ -83,7 +83,7 @@ class Running:
                 self.stop()
         finally:
             self._end_all()
-            left = _processes_of(self.folder)
+            left = processes_of(self.folder)
             odd = self._odd_lines()
             shutil.rmtree(self.folder)
         if exc is None and (left or odd):
@@ -352,14 +352,14 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("PROXYCONF_", "DOCKER_"))}
 
 
-def _processes_of(folder: Path) -> list[str]:
-    """Return the command lines in which *folder* occurs; ours is none of them."""
-    found = []
+def processes_of(folder: Path) -> dict[int, str]:
+    """Return the command lines in which *folder* occurs, by process id; ours is none of them."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             line = (process / "cmdline").read_bytes()
             if f"{folder}/".encode() in line:
-                found.append(line.replace(b"\0", b" ").decode(errors="replace"))
+                found[int(process.name)] = line.replace(b"\0", b" ").decode(errors="replace")
     return found
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxyconf.config import Settings, load
-from proxyconf.resources.folder import Resources, read_resources
+from proxyconf.model import Problem
+from proxyconf.resources.folder import Resources, read_resources, with_last_good
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,3 +216,39 @@ def test_files_named_besides_the_folder_count_once(tmp_path: Path) -> None:
     files = {"a.toml": resource("a"), "b.toml": resource("b")}
     own = f"files = ['{tmp_path}/extra.toml', '{tmp_path}/conf.d/b.toml']"
     assert names(found(tmp_path, files, own)) == ["extra", "b", "a"]
+
+
+def test_nothing_to_do_is_said_where_there_is_no_site(tmp_path: Path) -> None:
+    resources = found(tmp_path, {}, "[nginx]\nmode = 'none'")
+    (warning,) = resources.warnings
+    assert warning.where == f"{tmp_path}/conf.d"
+    assert found(tmp_path, {"a.toml": resource("a")}, "[nginx]\nmode = 'none'").warnings == ()
+
+
+def test_what_cannot_be_read_any_more_counts_as_it_was(tmp_path: Path) -> None:
+    """Files with a mistake, tables of our own; not a file that is gone, nor one that is there anew."""
+    own = "[[template]]\nsrc = 'x'\ndest = '/tmp/none/own'"
+    files = {name: resource(name) for name in ("a", "b.toml", "gone.toml", "moved.toml")}
+    before = found(tmp_path, files, own)
+    (tmp_path / "conf.d" / "gone.toml").unlink()
+    broken = {
+        "b.toml": "[template\n",
+        "moved.toml": "[template\n",
+        "new.toml": resource("moved.toml", "mode = '600'"),
+        "broken.toml": "[template\n",
+    }
+    now = with_last_good(found(tmp_path, broken, f"{own}\nkyes = []"), before)
+    assert names(now) == ["moved.toml", "own", "b.toml"]
+    assert now.resources[0].mode == 0o600
+    counts = [problem.why.endswith("; what was read before still counts") for problem in now.problems]
+    wheres = [problem.where.rpartition("/")[2] for problem in now.problems]
+    assert dict(zip(wheres, counts, strict=True)) == {
+        "own": True, "b.toml:1": True, "broken.toml:1": False, "moved.toml:1": False
+    }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_read_any_more(tmp_path: Path) -> None:
+    before = found(tmp_path, {"a.toml": resource("a"), "x/b.toml": resource("b")})
+    unreadable = Problem("template", f"{tmp_path}/conf.d/x", "list: Permission denied (may we read it?)")
+    now = with_last_good(Resources(before.resources[:1], (unreadable,)), before)
+    assert names(now) == ["a", "b"]
