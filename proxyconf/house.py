@@ -18,7 +18,7 @@ import structlog
 from proxyconf.apply import Apply
 from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
-from proxyconf.errors import ProxyconfError
+from proxyconf.errors import ProxyconfError, StateError
 from proxyconf.groups.plan import Around, plan
 from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
@@ -121,8 +121,11 @@ class House:
             StateError: The state folder can't be used.
             CommandError: nginx's program can't be run.
         """
-        for path in await asyncio.to_thread(recover, state.undo):
-            log.warning("template.recovered", dest=str(path), reason="its check had not ended")
+        try:
+            for path in await asyncio.to_thread(recover, state.undo):
+                log.warning("template.recovered", dest=str(path), reason="its check had not ended")
+        except StateError as exc:  # its group tries again, and says so; the others must not wait for it
+            log.error("template.not_recovered", reason=str(exc))  # noqa: TRY400 - no bug
         board = Board((), NginxState(mode="", root=""))
         house = cls(settings, state, board, await _design(settings, state, board, Resources()))
         house._tell("proxyconf.started")

@@ -116,7 +116,7 @@ class Reconciler:
         self._queue.poke()
 
     async def run(self) -> NoReturn:
-        """Reconcile for ever; a cancellation waits for the pass under way.
+        """Reconcile for ever; a cancellation waits for the pass under way, but not long for users' commands.
 
         Raises:
             StateError: The state folder can't be used at the start.
@@ -124,7 +124,11 @@ class Reconciler:
         wake_at = self._clock() + await uninterrupted(self._resume())
         while True:
             batch = await self._next(wake_at)
-            wake_at = self._clock() + await uninterrupted(self._pass(batch))
+            wake_at = self._clock() + await uninterrupted(self._pass(batch), hurry=self._end_soon)
+
+    def _end_soon(self) -> None:
+        if self._outfit.joined:
+            self._outfit.joined.end_soon()
 
     async def _resume(self) -> float:
         """Take up what an earlier run has left; return when to make the first pass."""

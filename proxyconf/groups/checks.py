@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from proxyconf.command import Running
     from proxyconf.groups.output import Wish
     from proxyconf.nginx.beside import Beside
 
@@ -39,35 +40,39 @@ class Verdict:
     unreached: list[Wish] = field(default_factory=list)
 
 
-async def check_together(nginx: Beside, wishes: Sequence[Wish]) -> Verdict:
+async def check_together(nginx: Beside, wishes: Sequence[Wish], running: Running) -> Verdict:
     """Ask *nginx* about all *wishes*; where it refuses them, find out which.
+
+    Args:
+        nginx: In whose context.
+        wishes: One or more.
+        running: Where nginx's program is listed while it checks.
 
     Raises:
         CommandError: It could not be asked.
+        StateError: A candidate can't be read, or no copy be written beside nginx's files.
     """
     verdict = Verdict()
-    if not wishes:
-        return verdict
     try:
-        reached = await nginx.check(_swaps(wishes))
+        reached = await _ask(nginx, wishes, running)
     except RefusedError as exc:
-        if len(wishes) == 1:
-            verdict.refused.append((wishes[0], str(exc)))
-            return verdict
-        return await _one_by_one(nginx, wishes)
+        if len(wishes) > 1:
+            return await _one_by_one(nginx, wishes, running)
+        verdict.refused.append((wishes[0], str(exc)))
+        return verdict
     for wish in wishes:
         (verdict.passed if wish.output.dest.path in reached else verdict.unreached).append(wish)
     return verdict
 
 
-async def _one_by_one(nginx: Beside, wishes: Sequence[Wish]) -> Verdict:
+async def _one_by_one(nginx: Beside, wishes: Sequence[Wish], running: Running) -> Verdict:
     """Add one after the other to those that pass; again, for one may need another that comes later."""
     verdict, rest = Verdict(), list(wishes)
     while rest:
         verdict.refused, passed = [], len(verdict.passed) + len(verdict.unreached)
         for wish in rest:
             try:
-                reached = await nginx.check(_swaps([*verdict.passed, wish]))
+                reached = await _ask(nginx, [*verdict.passed, wish], running)
             except RefusedError as exc:
                 verdict.refused.append((wish, str(exc)))
             else:
@@ -78,5 +83,7 @@ async def _one_by_one(nginx: Beside, wishes: Sequence[Wish]) -> Verdict:
     return verdict
 
 
-def _swaps(wishes: Sequence[Wish]) -> dict[Path, Path]:
-    return {wish.output.dest.path: wish.output.dest.staged for wish in wishes}
+async def _ask(nginx: Beside, wishes: Sequence[Wish], running: Running) -> frozenset[Path]:
+    swaps = {wish.output.dest.path: wish.output.dest.staged for wish in wishes}
+    checks = [check for wish in wishes if (check := wish.output.resource.check)]
+    return await nginx.check(swaps, timeout_s=max(check.timeout_s for check in checks), running=running)

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from proxyconf.errors import StateError
 
 _DEFAULT_MODE = 0o644
+
+Stamp = tuple[int, ...]  # differs where a file was touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +67,23 @@ class Dest:
             raise _unusable(exc, self.path) from exc
         return Form(content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
-    def stamp(self) -> tuple[int, ...]:
+    def stamp(self) -> Stamp:
         """Return what tells whether somebody has touched the file; empty when there is none."""
         try:
-            status = self.path.stat()
+            return _stamp_of(self.path.stat())
         except OSError:
             return ()
-        return (
-            status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid, status.st_gid
-        )  # fmt: skip
 
     def changed_at(self) -> float:
-        """Return when content, name, mode or owner changed last, in Unix time; 0 without a file."""
+        """Return when content, name, mode or owner changed last, in seconds since boot.
+
+        Without a file it is now: nobody can have read it. A wall clock that was set since then misleads.
+        """
+        since_boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
-            return self.path.stat().st_ctime
+            return since_boot_s - (time.time() - self.path.stat().st_ctime)
         except OSError:
-            return 0.0
+            return since_boot_s
 
     def wanted(self, content: bytes, now: Form | None) -> Form:
         """Return what should be there."""
@@ -106,18 +110,24 @@ class Dest:
             return any(_unescaped(line.split(" ")[4]) == name for line in mounts.splitlines())
         return False
 
-    def install(self, form: Form) -> None:
-        """Put what was staged, which is *form*, in place; in one step, but for a file that is mounted."""
+    def install(self, form: Form) -> Stamp:
+        """Put what was staged, which is *form*, in place; in one step, but for a file that is mounted.
+
+        Returns:
+            The stamp of what was put there, which nobody else can have touched yet.
+        """
         real = self.real
         try:
             if self.is_mounted():
-                _write(real, form, os.O_TRUNC)
+                stamp = _write(real, form, 0)
                 self.unstage()
             else:
+                stamp = _stamp_of(self.staged.stat())
                 self.staged.replace(real)
             _sync_folder(real.parent)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
+        return stamp
 
     def unstage(self) -> None:
         """Delete what was staged, be it by a run that was killed."""
@@ -130,8 +140,10 @@ class Dest:
             self.stage(form)
             self.install(form)
             return
+        real = self.real
         try:
-            self.real.unlink(missing_ok=True)
+            real.unlink(missing_ok=True)
+            _sync_folder(real.parent)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
 
@@ -143,13 +155,21 @@ class Dest:
             raise _unusable(exc, self.path) from exc
 
 
-def _write(path: Path, form: Form, flags: int) -> None:
+def _write(path: Path, form: Form, flags: int) -> Stamp:
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(form.content)
-        stream.flush()
+        # not before: on a disk that has just become full, what was there could not be put back
+        stream.truncate()
         _own(descriptor, form)
         os.fsync(descriptor)
+        return _stamp_of(os.fstat(descriptor))
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return (
+        status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid, status.st_gid
+    )  # fmt: skip
 
 
 def _own(file: int | str, form: Form) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import time
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import CommandError, ReloadError, ReloadRefusedError
-from proxyconf.groups import commands
-from proxyconf.groups.proving import has_loaded, look_before, wait_for_workers
+from proxyconf.command import Running
+from proxyconf.errors import StateError
+from proxyconf.groups.installing import Installing
+from proxyconf.groups.reloading import Reloading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from proxyconf.command import Running
-    from proxyconf.groups.installing import Installing
     from proxyconf.groups.output import Output
     from proxyconf.groups.rendering import View
     from proxyconf.groups.undo import Undo
@@ -26,48 +24,64 @@ _LOOK_S = 5.0
 _LOOK_FOR_START_S = 0.5
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0
-_PATIENCE_S = 5.0
-_PATIENCE_COSTS = 10
+_GRACE_S = 3.0  # for a command under way when we are to end: a container is killed after 10 s
 _NO_NGINX = "checked and in place; no nginx runs on it, whose start will load it"
 _DELAYED = "checked and in place; its reload waits for min_reload_interval"
+_NOT_LOADED = "checked and in place, and not loaded, for nginx could not load the site (it is tried again)"
 
 
 class Group:
     """Template resources that succeed or fail together; called by one task only.
 
+    What does not work is told to its resource, and tried again at the next look that `tell` says.
+
+    Args:
+        outputs: The resources.
+        undo: The group's journal.
+        nginx: In whose context those are checked that ask for it, and that must have loaded all of them.
+        sync_only: Write files, and neither check nor reload.
+
     Attributes:
         outputs: The resources.
-        reloads: How many commands were run to reload something.
     """
 
     def __init__(
-        self,
-        outputs: Sequence[Output],
-        *,
-        installing: Installing,
-        undo: Undo,
-        nginx: Beside | None,
-        running: Running,
-        sync_only: bool = False,
+        self, outputs: Sequence[Output], *, undo: Undo, nginx: Beside | None, sync_only: bool = False
     ) -> None:
         self.outputs = tuple(outputs)
-        self.reloads = 0
-        self._installing = installing
         self._undo = undo
         self._nginx = nginx
-        self._running = running
+        self._running = Running()
+        self._installing = Installing(undo=undo, nginx=nginx, running=self._running, sync_only=sync_only)
+        self._reloading = Reloading(nginx, self._running)
         self._sync_only = sync_only
         self._clock = asyncio.get_running_loop().time
+        self._is_resumed = False
         self._failures = 0
         self._again_at = math.inf
         self._awaits_nginx = False
-        self._cost_s = 0.0
-        self._reloaded_at: dict[Output, float] = {}
+        self._complaints: dict[Output, str] = {}
+
+    @property
+    def reloads(self) -> int:
+        """How many commands were run to reload something."""
+        return self._reloading.count
 
     async def resume(self) -> None:
-        """Take up what an earlier run has left."""
+        """Take up what an earlier run has left; where its journal can't be read, `install` tries again."""
+        paths = [output.dest.path for output in self.outputs]
+        try:
+            begun = await asyncio.to_thread(self._undo.resume, paths)
+        except StateError as exc:
+            self._note_failed(self.outputs, str(exc))
+            return
         for output in self.outputs:
-            await output.resume()
+            await output.resume(begun=output.dest.path in begun)
+        self._is_resumed = True
+
+    def end_soon(self) -> None:
+        """Let commands go on for a few seconds, and then kill those that have not ended."""
+        asyncio.get_running_loop().call_later(_GRACE_S, self._running.end)
 
     def digest(self) -> str:
         """Return what stands for all that is in place."""
@@ -85,30 +99,81 @@ class Group:
     async def bring(self, view: View) -> float:
         """Do what is due; return the seconds until the next look."""
         await self.install(view)
-        await self.reload()
+        if not self._undo.has_unchecked:
+            await self.reload()
         return self.tell()
 
-    async def install(self, view: View) -> bool:
-        """Put in place what has passed its check; tell whether something waits for a reload."""
+    async def install(self, view: View) -> None:
+        """Put in place what has passed its check."""
+        if not self._is_resumed:
+            await self.resume()
+        if not self._is_resumed:
+            return
+        try:
+            await asyncio.to_thread(self._undo.refused)  # what was, and could not be put back when it was due
+        except StateError as exc:
+            self._note_failed(self.outputs, str(exc))
+            return
         wishes = [wish for output in self.outputs if (wish := await output.wish(view))]
         await self._installing.install(wishes)
         if self._sync_only:
             await self.settle("written")
-        return bool(self._pending())
+
+    async def reload(self) -> None:
+        """Bring into effect what is in place, and wait for proof."""
+        self._awaits_nginx = False
+        pending = self._pending()
+        if not pending:
+            return
+        if await self._reloading.has_loaded(pending):
+            await self._settle(pending, "workers")
+            return
+        due = [output for output in pending if self._reloading.due_in(output) <= 0]
+        await self._settle([output for output in due if output.resource.reload is None], "written")
+        due = [output for output in due if output.resource.reload is not None]
+        if not due:
+            return
+        outcome = await self._reloading.reload(due)
+        self._awaits_nginx = outcome.finds_no_nginx
+        await self._settle(outcome.proved, outcome.proof)
+        for output, reason in outcome.failed:
+            self._complaints[output] = f"{reason} (the file is in place; its reload is tried again)"
+            output.note("failed", self._complaints[output])
+        if outcome.refused:
+            await self.unload(outcome.refused)
 
     async def settle(self, proof: str) -> None:
         """Note that everything in place is in effect, by *proof*."""
         await self._settle(self._pending(), proof)
 
+    async def _settle(self, outputs: Sequence[Output], proof: str) -> None:
+        if not outputs:
+            return
+        try:
+            await asyncio.to_thread(self._undo.proved, [output.dest.path for output in outputs])
+        except StateError as exc:
+            self._note_failed(outputs, str(exc))
+        for output in outputs:
+            self._complaints.pop(output, None)
+            try:
+                await output.proved(proof)
+            except StateError as exc:
+                output.note("failed", str(exc))
+
     async def unload(self, reason: str) -> None:
         """Put back what was proved last: nginx refuses to load what is in place."""
-        restored = set(await asyncio.to_thread(self._undo.unload))
-        for output in self._pending():
-            if output.dest.path in restored:
-                await output.put_back()
-                output.note("failed", f"{reason} (its last good file is in place again)")
-            else:
-                output.note("failed", reason)
+        pending = self._pending()
+        try:
+            restored = await asyncio.to_thread(self._undo.unload)
+            for output in pending:
+                if output.dest.path in restored:
+                    await output.put_back()
+        except StateError as exc:
+            self._note_failed(pending, f"{reason}; {exc}")
+            return
+        for output in pending:
+            back = " (its last good file is in place again)" if output.dest.path in restored else ""
+            output.note("failed", reason + back)
 
     def wait_for_nginx(self) -> None:
         """Note that no nginx runs: what is in place is loaded by its start."""
@@ -116,20 +181,27 @@ class Group:
 
     def tell(self) -> float:
         """Say how it stands with each resource; return the seconds until the next look."""
-        delays = [math.inf]
-        for output in self.outputs:
-            if output.is_troubled:
-                continue
-            if not output.is_pending:
-                output.note("applied")
-            elif self._awaits_nginx:
-                output.note("installed", _NO_NGINX)
-            else:
-                output.note("installed", _DELAYED)
-                delays.append(self._due_in(output))
-        wait_s = min(self._retry_s(), *delays)
+        waits = [self._tell(output) for output in self.outputs]
+        wait_s = min(self._retry_s(), *waits)
         self._again_at = self._clock() + wait_s
         return min(wait_s, _LOOK_FOR_START_S if self._awaits_nginx else _LOOK_S)
+
+    def _tell(self, output: Output) -> float:
+        """Say how it stands, unless that was said; return the seconds until its reload is due."""
+        state, reason, due_s = "applied", "", math.inf
+        if output.is_pending:
+            due_in_s = self._reloading.due_in(output)
+            if self._awaits_nginx:
+                state, reason = "installed", _NO_NGINX
+            elif output in self._complaints:
+                state, reason = "failed", self._complaints[output]
+            elif due_in_s > 0:
+                state, reason, due_s = "installed", _DELAYED, due_in_s
+            else:
+                state, reason = "failed", _NOT_LOADED
+        if not output.is_troubled:
+            output.note(state, reason)
+        return due_s
 
     def _retry_s(self) -> float:
         """Return when to try again what did not work; infinity when there is nothing of the kind."""
@@ -142,98 +214,6 @@ class Group:
     def _pending(self) -> list[Output]:
         return [output for output in self.outputs if output.is_pending]
 
-    def _due_in(self, output: Output) -> float:
-        last = self._reloaded_at.get(output)
-        return 0.0 if last is None else last + output.resource.min_reload_interval_s - self._clock()
-
-    async def reload(self) -> None:
-        """Bring into effect what is in place, and wait for proof."""
-        self._awaits_nginx = False
-        pending = self._pending()
-        if not pending or await self._has_loaded_it(pending):
-            return
-        due = [output for output in pending if self._due_in(output) <= 0]
-        await self._settle([output for output in due if output.resource.reload is None], "written")
-        due = [output for output in due if output.is_pending and output.resource.reload is not None]
-        if not due:
-            return
-        started = time.perf_counter()
-        if self._nginx is None:
-            await self._settle(await self._run_commands(due, self._note_failed), "command")
-        else:
-            await self._reload_nginx(self._nginx, due)
-        self._cost_s = time.perf_counter() - started
-
-    async def _has_loaded_it(self, pending: Sequence[Output]) -> bool:
-        """Tell whether nginx has read it without us: it was started since, or reloaded by somebody."""
-        if self._nginx is None or not await has_loaded(self._nginx, _since(pending)):
-            return False
-        await self._settle(pending, "workers")
-        return True
-
-    async def _reload_nginx(self, nginx: Beside, due: Sequence[Output]) -> None:
-        before = await look_before(nginx, _since(due))
-        failures: list[tuple[Output, str]] = []
-        good = await self._run_commands(due, lambda output, reason: failures.append((output, reason)))
-        if await nginx.master() is None:
-            # a command that did well may have reached an nginx that we can't see, in a container
-            await self._settle(good, "command")
-            self._awaits_nginx = bool(failures)
-            return
-        for output, reason in failures:
-            self._note_failed(output, reason)
-        if good:
-            try:
-                await wait_for_workers(nginx, before, patience_s=self._patience_s(), running=self._running)
-            except ReloadRefusedError as exc:
-                await self.unload(str(exc))
-            except ReloadError as exc:
-                for output in good:
-                    self._note_failed(output, str(exc))
-            else:
-                await self._settle(good, "workers")
-
-    def _patience_s(self) -> float:
-        return max(_PATIENCE_S, _PATIENCE_COSTS * self._cost_s)
-
-    async def _run_commands(
-        self, due: Sequence[Output], failed: Callable[[Output, str], None]
-    ) -> list[Output]:
-        """Run each command once; return the resources whose command did well."""
-        outcomes: dict[tuple[str, ...], str] = {}
-        good = []
-        for output in due:
-            reload, dest = output.resource.reload, output.dest.path
-            if reload is None:
-                continue
-            argv = commands.filled_in(reload, src=dest, dest=dest)
-            if argv not in outcomes:
-                self.reloads += 1
-                outcomes[argv] = await self._try(argv, reload.timeout_s)
-            self._reloaded_at[output] = self._clock()
-            if outcomes[argv]:
-                failed(output, outcomes[argv])
-            else:
-                good.append(output)
-        return good
-
-    async def _try(self, argv: tuple[str, ...], timeout_s: float) -> str:
-        """Run it; return why it failed, "" if it did not."""
-        try:
-            await commands.run(argv, timeout_s=timeout_s, running=self._running)
-        except CommandError as exc:
-            return str(exc)
-        return ""
-
-    async def _settle(self, outputs: Sequence[Output], proof: str) -> None:
+    def _note_failed(self, outputs: Sequence[Output], reason: str) -> None:
         for output in outputs:
-            await output.proved(proof)
-        await asyncio.to_thread(self._undo.proved, [output.dest.path for output in outputs])
-
-    def _note_failed(self, output: Output, reason: str) -> None:
-        output.note("failed", f"{reason} (the file is in place; its reload is tried again)")
-
-
-def _since(outputs: Iterable[Output]) -> float:
-    """Return when the newest of their files was put in place, in Unix time."""
-    return max(output.dest.changed_at() for output in outputs)
+            output.note("failed", reason)

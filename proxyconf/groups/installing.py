@@ -46,7 +46,23 @@ class Installing:
 
     async def install(self, wishes: Sequence[Wish]) -> None:
         """Put in place what may be; every other resource is told why it is not."""
-        staged = [wish for wish in wishes if not self._was_refused(wish) and await _stage(wish)]
+        self._refused = {wish.output: known for wish in wishes if (known := self._known(wish))}
+        for wish in wishes:
+            if wish.output in self._refused:
+                wish.output.note("refused", self._refused[wish.output][2])
+        rest = [wish for wish in wishes if wish.output not in self._refused]
+        try:
+            await self._install([wish for wish in rest if await _stage(wish)])
+        finally:
+            for wish in rest:
+                await wish.output.unstage()
+
+    def _known(self, wish: Wish) -> tuple[bytes, float, str] | None:
+        """Return how the same bytes were refused in place a short while ago; others are another matter."""
+        known = self._refused.get(wish.output)
+        return known if known and known[0] == wish.form.content and self._clock() < known[1] else None
+
+    async def _install(self, staged: Sequence[Wish]) -> None:
         if self._sync_only:
             await self._put(staged)
             return
@@ -58,24 +74,15 @@ class Installing:
         for wish in alone:
             await self._install_alone(wish)
 
-    def _was_refused(self, wish: Wish) -> bool:
-        """Tell whether the same bytes were refused in place a short while ago; others are another matter."""
-        content, until, reason = self._refused.pop(wish.output, (b"", 0.0, ""))
-        if content != wish.form.content or self._clock() >= until:
-            return False
-        self._refused[wish.output] = (content, until, reason)
-        wish.output.note("refused", reason)
-        return True
-
     async def _install_together(self, nginx: Beside, wishes: Sequence[Wish]) -> list[Wish]:
         """Check in context, and install what passes; return what nginx reaches by no include."""
         try:
-            verdict = await check_together(nginx, wishes)
+            verdict = await check_together(nginx, wishes, self._running)
         except (CommandError, StateError) as exc:
             _note_failed(wishes, exc)
             return []
         for wish, reason in verdict.refused:
-            await _refuse(wish, reason)
+            _refuse(wish, reason)
             wish.output.is_to_be_tried_again = True  # the reason may lie in another file
         await self._put(verdict.passed)
         return verdict.unreached
@@ -87,7 +94,7 @@ class Installing:
         elif not commands.names_src(check):
             await self._try_in_place(wish, check)
         elif reason := await self._complaint(wish, check):
-            await _refuse(wish, reason)
+            _refuse(wish, reason)
             wish.output.is_to_be_tried_again = True
         else:
             await self._put([wish])
@@ -103,15 +110,16 @@ class Installing:
         return ""
 
     async def _put(self, wishes: Sequence[Wish]) -> None:
-        """Put checked files in place."""
+        """Put checked files in place, all or none."""
         new = [wish for wish in wishes if wish.is_new]
         try:
             if new:
-                await self._begin(new, checked=len(new) == 1 and not new[0].output.dest.is_mounted())
+                # several, or one written in place, could be left half done; one rename could not
+                in_one_step = len(new) == 1 and not await asyncio.to_thread(new[0].output.dest.is_mounted)
+                await self._begin(new, checked=in_one_step)
             for wish in new:
-                await asyncio.to_thread(wish.output.dest.install, wish.form)
-            await asyncio.to_thread(self._undo.checked)
-            await _keep(wishes)
+                await wish.output.install(wish)
+            await self._keep(wishes)
         except StateError as exc:
             await self._take_back(wishes, exc)
 
@@ -120,27 +128,34 @@ class Installing:
         try:
             if wish.is_new:
                 await self._begin([wish], checked=False)
-                await asyncio.to_thread(wish.output.dest.install, wish.form)
+                await wish.output.install(wish)
             if reason := await self._complaint(wish, check):
                 await asyncio.to_thread(self._undo.refused)
-                await _refuse(wish, reason)
-                self._refused[wish.output] = (wish.form.content, self._clock() + _TRY_IN_PLACE_S, reason)
-                return
-            await asyncio.to_thread(self._undo.checked)
-            await _keep([wish])
+                _refuse(wish, reason)
+                until = self._clock() + _TRY_IN_PLACE_S
+                self._refused[wish.output] = (wish.form.content, until, wish.output.state.reason)
+            else:
+                await self._keep([wish])
         except StateError as exc:
             await self._take_back([wish], exc)
 
     async def _begin(self, wishes: Sequence[Wish], *, checked: bool) -> None:
-        # one rename leaves the old or the new file; several, or one written in place, could leave a mixture
         before = {wish.output.dest.path: wish.before for wish in wishes}
         await asyncio.to_thread(self._undo.begin, before, checked=checked)
+
+    async def _keep(self, wishes: Iterable[Wish]) -> None:
+        await asyncio.to_thread(self._undo.checked)
+        for wish in wishes:
+            try:
+                await wish.output.keep(wish)
+            except StateError as exc:
+                _note_failed([wish], exc)
 
     async def _take_back(self, wishes: Sequence[Wish], exc: StateError) -> None:
         _note_failed(wishes, exc)
         try:
             await asyncio.to_thread(self._undo.refused)
-        except StateError as further:  # a full disk: the journal stays for our next start
+        except StateError as further:  # the group's next pass, or our next start, does it
             _note_failed(wishes, further)
 
 
@@ -153,18 +168,8 @@ async def _stage(wish: Wish) -> bool:
     return True
 
 
-async def _refuse(wish: Wish, reason: str) -> None:
-    kept = "its last good file is kept" if wish.before else "there is no file yet"
-    wish.output.note("refused", f"{reason} ({kept})")
-    await wish.output.unstage()
-
-
-async def _keep(wishes: Iterable[Wish]) -> None:
-    for wish in wishes:
-        if not wish.is_new:
-            await wish.output.unstage()
-            await wish.output.mend(wish)
-        await wish.output.installed(wish)
+def _refuse(wish: Wish, reason: str) -> None:
+    wish.output.note("refused", f"{reason} ({wish.instead})")
 
 
 def _note_failed(wishes: Iterable[Wish], exc: Exception) -> None:

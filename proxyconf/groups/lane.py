@@ -6,18 +6,19 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+import structlog
+
 from proxyconf.changes import Bucket
-from proxyconf.errors import StateError
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:
-    from proxyconf.command import Running
     from proxyconf.groups.group import Group
     from proxyconf.groups.rendering import View
     from proxyconf.tables import Pace
 
-_RETRY_S = 5.0
-_GRACE_S = 3.0  # for a command under way when we are to end: a container is killed after 10 s
+log = structlog.get_logger(__name__)
+
+_CRASHED_S = 5.0
 
 
 class Lane:
@@ -28,14 +29,14 @@ class Lane:
         settled: Set while the outcome of the newest view is known.
     """
 
-    def __init__(self, group: Group, *, pace: Pace, running: Running) -> None:
+    def __init__(self, group: Group, *, pace: Pace) -> None:
         self.group = group
         self.settled = asyncio.Event()
-        self._running = running
         self._bucket = Bucket(pace)
         self._clock = asyncio.get_running_loop().time
         self._view: View | None = None
         self._arrived = asyncio.Event()
+        self._crash = ""
 
     def want(self, view: View) -> None:
         """Let *view* be what the group is to bring into effect."""
@@ -44,22 +45,17 @@ class Lane:
             self.settled.clear()
             self._arrived.set()
 
-    def look_again(self) -> None:
-        """Render and compare everything anew."""
-        self._arrived.set()
-
     async def run(self) -> NoReturn:
         """Bring views into effect for ever; a cancellation waits for what is under way, some seconds at most.
 
-        Raises:
-            StateError: The state folder can't be used at the start.
+        A bug in it is logged with its traceback, told, and does not end the other groups.
         """
         await self.group.resume()
         await self._arrived.wait()
         while True:
             await asyncio.sleep(max(0.0, self._bucket.ready_at() - self._clock()))
             self._arrived.clear()
-            wait_s = await uninterrupted(self._bring(), hurry=self._end_soon)
+            wait_s = await uninterrupted(self._bring(), hurry=self.group.end_soon)
             await self._next(wait_s)
 
     async def _next(self, wait_s: float) -> None:
@@ -77,17 +73,18 @@ class Lane:
         view, started, reloads = self._view, time.perf_counter(), self.group.reloads
         if view is None:
             raise AssertionError
+        crash = ""
         try:
             wait_s = await self.group.bring(view)
-        except StateError as exc:
+        except Exception as exc:
+            crash, wait_s = f"crashed: {exc!r} (a bug of ours: please report it)", _CRASHED_S
+            if crash != self._crash:
+                log.exception("templates.crashed", retry_s=wait_s)
             for output in self.group.outputs:
-                output.note("failed", str(exc))
-            wait_s = _RETRY_S
+                output.note("failed", crash)
+        self._crash = crash
         if self.group.reloads > reloads:
             self._bucket.spend(time.perf_counter() - started)
         if view is self._view:
             self.settled.set()
         return wait_s
-
-    def _end_soon(self) -> None:
-        asyncio.get_running_loop().call_later(_GRACE_S, self._running.end)

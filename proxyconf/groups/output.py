@@ -20,7 +20,7 @@ from proxyconf.state import Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxyconf.groups.dest import Form
+    from proxyconf.groups.dest import Form, Stamp
     from proxyconf.groups.rendering import Rendering, View
     from proxyconf.resources.table import Resource
     from proxyconf.state import State
@@ -47,6 +47,13 @@ class Wish:
     def is_new(self) -> bool:
         """Whether the content differs from what is in place."""
         return self.before is None or self.before.content != self.form.content
+
+    @property
+    def instead(self) -> str:
+        """Say what is in place if this is not."""
+        if self.before is None:
+            return "there is no file yet"
+        return "its last good file is kept" if self.is_new else "the same is in place already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +101,30 @@ class Output:
         self.is_troubled = self.is_to_be_tried_again = False
         self._rendering = rendering
         self._saved = saved
+        self._saved_record: Record | None = None
         self._note = note
         self._manner = manner
-        self._stamp: tuple[int, ...] = ()
+        self._is_ours = False
+        self._rendered: tuple[bytes, float] = (b"", 0.0)
+        self._installed_at: float | None = None
+        self._stamp: Stamp = ()
 
     @property
     def is_pending(self) -> bool:
         """Whether what is in place may not be in effect yet."""
         return self.record is not None and self.record.installed != self.record.proved
 
-    async def resume(self) -> None:
-        """Take up what an earlier run has left."""
-        self.record = await asyncio.to_thread(self._saved.load_record, self.resource.dest)
+    @property
+    def installed_at(self) -> float:
+        """When what is in place was put there, in seconds since boot."""
+        return self.dest.changed_at() if self._installed_at is None else self._installed_at
+
+    async def resume(self, *, begun: bool) -> None:
+        """Take up what an earlier run has left, which may have *begun* to put a file in place."""
+        self.record = self._saved_record = await asyncio.to_thread(
+            self._saved.load_record, self.resource.dest
+        )
+        self._is_ours = begun or self.record is not None
         await self.unstage()
 
     async def unstage(self) -> None:
@@ -116,37 +135,44 @@ class Output:
     async def wish(self, view: View) -> Wish | None:
         """Render; return what is to be put in place, None where nothing is."""
         self.is_troubled = self.is_to_be_tried_again = False
+        self._stamp = self.dest.stamp()  # before it is read: an edit meanwhile is seen at the next look
         if self.record is None and (missing := view.missing(self.resource.require)):
             self.note("waiting", f"for keys below {', '.join(missing)}")
             return None
         try:
             return await self._wish(view)
         except TemplateError as exc:
-            kept = "its last good file is kept" if self.dest.stamp() else "there is no file yet"
+            kept = "its last good file is kept" if self._stamp else "there is no file yet"
             self.note("refused", f"{exc} ({kept})")
         except StateError as exc:
             self.note("failed", str(exc))
-        finally:
-            self.seen()
         return None
 
     async def _wish(self, view: View) -> Wish | None:
-        last = self.record.clock if self.record else 0.0
-        content, clock = await self._rendering.render(view, clock=last or time.time())
-        before = await asyncio.to_thread(self.dest.now)
-        if last and clock and not (before and before.content == content):
-            # it shows the time; with that of last time it differs, so something else has changed, too
-            content, clock = await self._rendering.render(view, clock=time.time())
+        content, clock, before = await self._render(view)
         wish = Wish(self, self.dest.wanted(content, before), before, clock)
         if wish.is_new:
             return wish
         digest = digest_of(content)
-        if self.record is None and self._manner.adopts:
+        if self._manner.adopts and not self._is_ours:
             await self.save(Record(installed=digest, proved=digest, proof="written", at=time.time()))
         if self.record is None or self.record.installed != digest:
             return wish
+        await self.save(self.record)
         await self.mend(wish)
         return None
+
+    async def _render(self, view: View) -> tuple[bytes, float, Form | None]:
+        """Return the content, the time that it shows, and what is in place."""
+        shown = self._rendered[1] or (self.record.clock if self.record else 0.0)
+        content, clock = await self._rendering.render(view, clock=shown or time.time())
+        before = await asyncio.to_thread(self.dest.now)
+        known = (self._rendered[0], before.content if before else None)
+        if shown and clock and content not in known:
+            # it shows the time; with that of last time it differs, so something else has changed, too
+            content, clock = await self._rendering.render(view, clock=time.time())
+        self._rendered = content, clock
+        return content, clock, before
 
     async def mend(self, wish: Wish) -> None:
         """Give the file mode and owner as they should be; that is no reason to reload."""
@@ -154,17 +180,28 @@ class Output:
             await asyncio.to_thread(self.dest.mend, wish.form)
             log.info("template.mode_mended", dest=str(self.dest.path))
 
-    def seen(self) -> None:
-        """Take the file as it is now for untouched."""
-        self._stamp = self.dest.stamp()
-
     async def has_drifted(self) -> bool:
         """Tell whether somebody has touched the file, or what is read besides keys has changed."""
         return self.dest.stamp() != self._stamp or await self._rendering.has_changed()
 
-    async def installed(self, wish: Wish) -> None:
-        """Note that *wish* is in place, and checked."""
-        self.seen()
+    async def install(self, wish: Wish) -> None:
+        """Put *wish* in place of what is there.
+
+        Raises:
+            StateError: It can't be; what was there still is, but for a file that is mounted.
+        """
+        self._stamp = await asyncio.to_thread(self.dest.install, wish.form)
+        self._installed_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    async def keep(self, wish: Wish) -> None:
+        """Note that *wish* is in place, and checked.
+
+        Raises:
+            StateError: That can't be saved.
+        """
+        if not wish.is_new:
+            self._installed_at = None  # somebody else has put it there
+            await self.mend(wish)
         before = self.record or Record(installed="")
         await self.save(
             msgspec.structs.replace(
@@ -187,16 +224,21 @@ class Output:
     async def put_back(self) -> None:
         """Note that the file which was proved last is in place again."""
         now = await asyncio.to_thread(self.dest.now)
-        self.seen()
         digest = digest_of(now.content) if now else ""
         if self.record is not None:
             await self.save(msgspec.structs.replace(self.record, installed=digest, proved=digest))
 
     async def save(self, record: Record) -> None:
-        """Remember *record*, also for later runs."""
-        if record != self.record:
+        """Remember *record*, also for later runs.
+
+        Raises:
+            StateError: It can't be saved. It counts all the same: what a later run does not know costs it a
+                check and a reload.
+        """
+        self.record, self._is_ours = record, True
+        if record != self._saved_record:
             await asyncio.to_thread(self._saved.save_record, self.resource.dest, record)
-            self.record = record
+            self._saved_record = record
 
     def note(self, state: str, reason: str = "") -> None:
         """Say how it stands."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxyconf.command import Running
 from proxyconf.errors import CommandError, UsageError
 from proxyconf.groups import commands
 from proxyconf.groups.group import Group
-from proxyconf.groups.installing import Installing
 from proxyconf.groups.lane import Lane
 from proxyconf.groups.output import Manner, Output
 from proxyconf.groups.rendering import Rendering
@@ -76,22 +75,23 @@ class _Members:
 
 
 async def plan(resources: Iterable[Resource], around: Around) -> Plan:
-    """Sort *resources* into groups; asks the nginx programs that they name what they are.
-
-    Raises:
-        StateError: A journal of an earlier run can't be read.
-    """
+    """Sort *resources* into groups; asks the nginx programs that they name what they are."""
     members: dict[str, _Members] = defaultdict(_Members)
+    found: dict[CheckLine, Beside | None] = {}
     for resource in resources:
         line = _check_line(resource)
-        nginx = await _nginx(line, resource)
-        key = _key(resource, nginx, around.site)
-        members[key].resources.append((resource, nginx is not None and line is not None))
-        members[key].nginx = members[key].nginx or nginx
+        asked = line or _default_line(resource)
+        if asked and asked not in found:
+            found[asked] = await _open(asked)
+        nginx = found[asked] if asked else None
+        group = members[_key(resource, nginx, around.site)]
+        group.resources.append((resource, nginx is not None and line is not None))
+        if group.nginx is None or line:  # what somebody has written down says more than the default
+            group.nginx = nginx
     joined = members.pop(_JOINED, None)
     return Plan(
-        joined=_group(_JOINED, joined, Running(), around) if joined else None,
-        lanes=tuple(_lane(key, found, around) for key, found in members.items()),
+        joined=_group(_JOINED, joined, around) if joined else None,
+        lanes=tuple(Lane(_group(key, one, around), pace=around.pace) for key, one in members.items()),
     )
 
 
@@ -102,48 +102,47 @@ def _check_line(resource: Resource) -> CheckLine | None:
     """Return the check where it is just ``nginx -t``, be it on the file itself as the main file."""
     if resource.check is None:
         return None
-    line = commands.with_dest_for_src(resource.check, resource.dest)
-    found = parse(line)
+    found = parse(commands.with_dest_for_src(resource.check, resource.dest))
     if found and commands.names_src(resource.check) and found.conf != resource.dest:
         return None
     return found
 
 
-async def _nginx(line: CheckLine | None, resource: Resource) -> Beside | None:
-    if line is None and resource.reload and commands.is_plain_reload(resource.reload):
-        line = parse("nginx -t")
+def _default_line(resource: Resource) -> CheckLine | None:
+    """Return how to know the nginx of this host, where that is what the resource reloads."""
+    is_plain = resource.reload is not None and commands.is_plain_reload(resource.reload)
+    return parse("nginx -t") if is_plain else None
+
+
+async def _open(line: CheckLine) -> Beside | None:
     try:
-        return await open_beside(line) if line else None
+        return await open_beside(line)
     except (CommandError, UsageError):
         return None  # the check itself, run as it is written, will say what is missing
 
 
 def _key(resource: Resource, nginx: Beside | None, site: Path | None) -> str:
     reload = resource.reload
-    if nginx and nginx.conf == site and (reload is None or commands.is_plain_reload(reload)):
-        return _JOINED
     if nginx:
-        return f"nginx {nginx.conf}"
+        conf = os.path.realpath(nginx.conf)
+        is_plain = reload is None or commands.is_plain_reload(reload)
+        # the site is reloaded at a pace of its own
+        if site and conf == os.path.realpath(site) and is_plain and not resource.min_reload_interval_s:
+            return _JOINED
+        return f"nginx {conf}"
     if reload:
         return f"command {commands.filled_in(reload, src=resource.dest, dest=resource.dest)}"
     return f"file {resource.dest}"
 
 
-def _lane(key: str, members: _Members, around: Around) -> Lane:
-    running = Running()
-    return Lane(_group(key, members, running, around), pace=around.pace, running=running)
-
-
-def _group(key: str, members: _Members, running: Running, around: Around) -> Group:
-    undo, sync_only = Undo(around.state.undo, key), around.confd.sync_only
+def _group(key: str, members: _Members, around: Around) -> Group:
+    adopts = members.nginx is None
     outputs = [
-        _output(resource, around, in_context=in_context, adopts=not members.nginx and resource.check is None)
+        _output(resource, around, in_context=in_context, adopts=adopts and resource.check is None)
         for resource, in_context in members.resources
     ]
-    installing = Installing(undo=undo, nginx=members.nginx, running=running, sync_only=sync_only)
-    return Group(
-        outputs, installing=installing, undo=undo, nginx=members.nginx, running=running, sync_only=sync_only
-    )
+    undo = Undo(around.state.undo, key)
+    return Group(outputs, undo=undo, nginx=members.nginx, sync_only=around.confd.sync_only)
 
 
 def _output(resource: Resource, around: Around, *, in_context: bool, adopts: bool) -> Output:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,9 @@ _SETTLE_S = 3.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def ticks_at(moment: float) -> int:
-    """Return the Unix time *moment* as the kernel counts the start of processes: in ticks since boot."""
-    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - moment)
-    return int(since_boot * _TICKS_PER_S)
-
-
 async def has_loaded(nginx: Beside, installed_at: float) -> bool:
-    """Tell whether *nginx* has read its files since the Unix time *installed_at*; False in doubt."""
-    return await nginx.has_loaded_since(ticks_at(installed_at))
+    """Tell whether *nginx* has read its files since then (seconds since boot); False in doubt."""
+    return await nginx.has_loaded_since(_ticks(installed_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Before:
     Attributes:
         workers: That served.
         mark: The end of its log.
-        installed_at: When the files that it is to load were put in place, in Unix time.
+        installed_at: When the files that it is to load were put in place, in seconds since boot.
     """
 
     workers: frozenset[Worker]
@@ -72,7 +65,7 @@ async def wait_for_workers(nginx: Beside, before: Before, *, patience_s: float, 
         ReloadRefusedError: nginx says [emerg] to the reload.
         ReloadError: No proof in time.
     """
-    ticks, asks = ticks_at(before.installed_at), 0
+    ticks, asks = _ticks(before.installed_at), 0
     clock = asyncio.get_running_loop().time
     end = clock() + patience_s
     while not renewed(before.workers, await nginx.serving(), ticks):
@@ -93,3 +86,8 @@ async def _look_for_complaints(nginx: Beside, mark: LogMark) -> None:
     final = [text for text in complaints if not text.startswith("bind() to")]
     if final:
         raise ReloadRefusedError(f"reload nginx: {', '.join(dict.fromkeys(complaints))}")
+
+
+def _ticks(since_boot_s: float) -> int:
+    """Return a moment as the kernel counts the start of processes."""
+    return int(since_boot_s * _TICKS_PER_S)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from proxyconf.command import Running
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.check_line import CheckLine
     from proxyconf.nginx.workers import Worker
@@ -38,13 +39,18 @@ class Beside(Process):
         self._quiet = () if "-e" in line.options else quiet(build)
 
     async def check(
-        self, swaps: Mapping[Path, Path], *, timeout_s: float = CHECK_TIMEOUT_S
+        self,
+        swaps: Mapping[Path, Path],
+        *,
+        timeout_s: float = CHECK_TIMEOUT_S,
+        running: Running | None = None,
     ) -> frozenset[Path]:
         """Run the command on a shadow of the main file.
 
         Args:
             swaps: Each file to replace, with what is staged for it.
             timeout_s: How long nginx may take.
+            running: Where it is listed meanwhile, so that it can be cut short.
 
         Returns:
             The files that some include leads to: nginx takes what is staged for them, all together. Of the
@@ -59,7 +65,7 @@ class Beside(Process):
 
         async def ask(main: Path) -> str:
             argv = (*self._line.argv(main), *self._quiet)
-            return await ask_nginx(argv, main, timeout_s=timeout_s)
+            return await ask_nginx(argv, main, timeout_s=timeout_s, running=running)
 
         if shadow.reached or not swaps:
             await check_shadow(shadow, ask)

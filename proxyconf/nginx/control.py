@@ -23,6 +23,7 @@ from proxyconf.nginx.workers import Lingering, lingering_workers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from proxyconf.command import Running
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.places import Places
 
@@ -217,14 +218,16 @@ def quiet(build: Build) -> tuple[str, ...]:
     return ("-e", "stderr") if build.version >= (1, 19, 5) else ()
 
 
-async def ask_nginx(argv: Sequence[str], main: Path, *, timeout_s: float = CHECK_TIMEOUT_S) -> str:
-    """Run a check of the main file *main*; return what nginx prints.
+async def ask_nginx(
+    argv: Sequence[str], main: Path, *, timeout_s: float = CHECK_TIMEOUT_S, running: Running | None = None
+) -> str:
+    """Run a check of the main file *main*, which can be cut short by *running*; return what nginx prints.
 
     Raises:
         RefusedError: It refuses it.
         CommandError: It can't be run, did not end in time, or was killed.
     """
-    done = await run_command(argv, timeout_s=timeout_s)
+    done = await run_command(argv, timeout_s=timeout_s, running=running)
     if done.code < 0:
         raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
     if done.code:

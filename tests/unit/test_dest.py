@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -97,17 +98,46 @@ def test_a_file_that_is_mounted_is_written_in_place(tmp_path: Path) -> None:
     path.touch()
     one = dest(path, mode=0o640)
     assert not one.is_mounted()
-    mount(source, path)
+    mount(source, path, "--bind")
     try:
         assert one.is_mounted()
         put(one, b"new")
         assert (source.read_bytes(), mode_of(source), one.staged.exists()) == (b"new", 0o640, False)
+        form = one.wanted(b"newer", one.now())
+        one.stage(form)
+        assert one.install(form) == one.stamp()
     finally:
         subprocess.run(["umount", path], check=True)
 
 
-def mount(source: Path, path: Path) -> None:
-    done = subprocess.run(["mount", "--bind", source, path], check=False, capture_output=True, text=True)
+@pytest.mark.needs("root", "mount", "umount")
+def test_a_mounted_file_on_a_full_disk_can_be_put_back(tmp_path: Path) -> None:
+    """What it took is not given away before the new content is written."""
+    disk, path = tmp_path / "disk", tmp_path / "a.conf"
+    disk.mkdir()
+    path.touch()
+    mount("tmpfs", disk, "-t", "tmpfs", "-o", "size=64k")
+    try:
+        source = disk / "source"
+        source.write_bytes(b"old" * 4096)
+        mount(source, path, "--bind")
+        one = dest(path)
+        before = one.now()
+        try:
+            form = one.wanted(b"new" * 65536, before)
+            one.stage(form)
+            with pytest.raises(StateError, match="No space left on device"):
+                one.install(form)
+            one.put(before)
+            assert one.now() == before
+        finally:
+            subprocess.run(["umount", path], check=True)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def mount(source: Path | str, path: Path, *options: str) -> None:
+    done = subprocess.run(["mount", *options, source, path], check=False, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
 
@@ -132,18 +162,38 @@ def test_what_was_there_comes_back(tmp_path: Path) -> None:
     one.put(None)
     assert one.now() is None
     assert one.stamp() == ()
-    assert one.changed_at() == 0.0
+    one.put(None)
+    assert one.now() is None
 
 
-def test_the_time_of_change_is_that_of_the_rename(tmp_path: Path) -> None:
-    """Not of the writing: a worker that was started between the two has read the file before."""
+def test_what_cannot_vanish(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").mkdir()
+    with pytest.raises(StateError, match=r"write .*a\.conf: Is a directory"):
+        dest(tmp_path / "a.conf").put(None)
+
+
+def test_when_it_was_changed(tmp_path: Path) -> None:
+    """In seconds since boot; what is not there yet has been read by nobody."""
+    one = dest(tmp_path / "a.conf")
+    coarse_s = 0.02  # a file's times are those of the kernel's last tick
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= one.changed_at()
+    put(one, b"text")
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before - coarse_s <= one.changed_at() <= after + coarse_s
+    os.utime(tmp_path / "a.conf", (0, 0))
+    assert before - coarse_s <= one.changed_at()
+
+
+def test_the_stamp_of_what_was_installed(tmp_path: Path) -> None:
+    """It is not that of an edit that comes right behind."""
     one = dest(tmp_path / "a.conf")
     form = one.wanted(b"text", None)
     one.stage(form)
-    staged = one.staged.stat().st_ctime
-    one.install(form)
-    assert one.changed_at() >= staged
-    assert one.changed_at() == (tmp_path / "a.conf").stat().st_ctime
+    stamp = one.install(form)
+    assert stamp == one.stamp() != ()
+    (tmp_path / "a.conf").write_bytes(b"edited")
+    assert stamp != one.stamp()
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:

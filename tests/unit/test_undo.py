@@ -9,7 +9,7 @@ import pytest
 
 from proxyconf.errors import StateError
 from proxyconf.groups.dest import Form
-from proxyconf.groups.undo import Undo, recover
+from proxyconf.groups.undo import Undo, is_clean, recover
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ class Files:
     def crash(self) -> None:
         """Let another run take up what is on the disk."""
         self.undo = Undo(self.folder, "group")
+        self.undo.resume([self.path / name for name in ("a", "b")])
 
     def contents(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in sorted(self.path.iterdir()) if path.is_file()}
@@ -81,7 +82,7 @@ def test_refused_in_place_the_one_before_comes_back(files: Files) -> None:
     files.undo.refused()
     assert files.contents() == {"a": "good"}
     assert files.journals() == 0
-    assert files.undo.unload() == ()
+    assert files.undo.unload() == frozenset()
 
 
 def test_a_refused_reload_brings_back_what_was_proved(files: Files) -> None:
@@ -90,7 +91,7 @@ def test_a_refused_reload_brings_back_what_was_proved(files: Files) -> None:
     files.replace(checked=True, a="checked")
     files.replace(checked=True, a="checked later", b="new")
     files.crash()
-    assert set(files.undo.unload()) == {files.path / "a", files.path / "b"}
+    assert files.undo.unload() == {files.path / "a", files.path / "b"}
     assert files.contents() == {"a": "proved"}
     assert files.journals() == 0
 
@@ -110,7 +111,7 @@ def test_what_is_proved_is_not_undone(files: Files) -> None:
     files.replace(checked=True, a="one", b="one")
     files.undo.proved([files.path / "a"])
     files.crash()
-    assert files.undo.unload() == (files.path / "b",)
+    assert files.undo.unload() == {files.path / "b"}
     assert files.contents() == {"a": "one"}
     files.replace(checked=True, a="two")
     files.undo.proved([files.path / "a"])
@@ -121,7 +122,7 @@ def test_groups_do_not_know_of_each_other(files: Files) -> None:
     other = Undo(files.folder, "other")
     files.replace(checked=True, a="one")
     other.begin({files.path / "b": None}, checked=True)
-    assert other.unload() == (files.path / "b",)
+    assert other.unload() == {files.path / "b"}
     assert files.contents() == {"a": "one"}
 
 
@@ -132,3 +133,90 @@ def test_a_damaged_journal_is_for_a_person(files: Files) -> None:
     journal.write_bytes(b"\xff")
     with pytest.raises(StateError, match=r"read .*\.msgpack: .*look at it, then delete it"):
         recover(files.folder)
+    with pytest.raises(StateError, match="look at it, then delete it"):
+        Undo(files.folder, "group").resume([])
+
+
+def test_what_an_earlier_run_has_begun_and_not_proved(files: Files) -> None:
+    files.replace(checked=True, a="one")
+    assert Undo(files.folder, "group").resume([files.path / "a", files.path / "b"]) == {files.path / "a"}
+
+
+def test_a_file_that_belongs_to_another_group_by_now(files: Files) -> None:
+    """Its present group knows better what was proved last."""
+    files.replace(checked=True, a="one", b="one")
+    later = Undo(files.folder, "group")
+    later.resume([files.path / "b"])
+    assert later.unload() == {files.path / "b"}
+    assert files.contents() == {"a": "one"}
+
+
+def test_what_was_noted_and_never_replaced_is_not_touched(files: Files) -> None:
+    """The disk was full by then: to write the same once more would only look like an edit."""
+    (files.path / "a").write_text("good")
+    (files.path / "a").chmod(0o640)
+    before = (files.path / "a").stat()
+    files.undo.begin({files.path / "a": files.form("a"), files.path / "b": None}, checked=False)
+    files.undo.refused()
+    assert (files.path / "a").stat() == before
+    assert files.journals() == 0
+
+
+def test_a_put_back_that_fails_is_done_later(files: Files) -> None:
+    """Nothing of it is forgotten meanwhile; nor by a later run."""
+    folder = files.path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("good")
+    form = Form(b"good", 0o644, os.geteuid(), os.getegid())
+    files.undo.begin({folder / "a": form}, checked=False)
+    (folder / "a").unlink()
+    folder.rmdir()
+    with pytest.raises(StateError, match="create the folder"):
+        files.undo.refused()
+    with pytest.raises(StateError, match="create the folder"):
+        recover(files.folder)
+    assert files.undo.has_unchecked
+    folder.mkdir()
+    files.undo.refused()
+    assert (folder / "a").read_text() == "good"
+    assert not files.undo.has_unchecked
+
+
+def test_one_that_cannot_be_put_back_keeps_no_other_from_it(files: Files) -> None:
+    other = Undo(files.folder, "another")
+    files.replace(checked=False, a="bad")
+    for undo, name in ((other, "gone"), (Undo(files.folder, "third"), "gone too")):
+        undo.begin({files.path / name / "x": Form(b"", 0o644, 0, 0)}, checked=False)
+    with pytest.raises(StateError, match="create the folder"):
+        recover(files.folder)
+    assert files.contents() == {}
+
+
+def test_a_journal_that_could_not_be_written_is_written_later(files: Files) -> None:
+    """What is on the disk is older then; the next call brings it up to date."""
+    files.replace(checked=False, a="checked")
+    files.folder.rename(files.path / "moved")
+    with pytest.raises(StateError, match="write"):
+        files.undo.begin({files.path / "b": None}, checked=True)
+    (files.path / "moved").rename(files.folder)
+    files.undo.checked()
+    assert recover(files.folder) == ()
+    files.crash()
+    assert files.undo.unload() == {files.path / "a", files.path / "b"}
+
+
+def test_a_journal_that_cannot_be_deleted(files: Files) -> None:
+    files.replace(checked=True, a="one")
+    (journal,) = files.folder.iterdir()
+    journal.unlink()
+    journal.mkdir()
+    with pytest.raises(StateError, match=r"delete .*: Is a directory"):
+        files.undo.proved([files.path / "a"])
+
+
+def test_whether_anything_unchecked_is_in_place(files: Files) -> None:
+    assert is_clean(files.folder)
+    files.replace(checked=False, a="bad")
+    assert not is_clean(files.folder)
+    files.undo.checked()
+    assert is_clean(files.folder)
