@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import structlog
 
 from proxyconf.resources.jinja import TemplateError
 from proxyconf.resources.store import Store
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from proxyconf.resources.lookups import Lookups
     from proxyconf.resources.table import Resource
     from proxyconf.resources.world import Lookup
+
+log = structlog.get_logger(__name__)
 
 _ROUNDS_MAX = 5  # a look-up may depend on the answer of another one
 
@@ -95,6 +100,7 @@ class Rendering:
         )
 
     async def _render(self, keys: Keys, view: View, clock: float) -> _Last:
+        started = time.perf_counter()
         rendered = await self._try(keys, view, clock)
         for _ in range(_ROUNDS_MAX):
             if not await self._has_learnt(rendered.used):
@@ -103,6 +109,8 @@ class Rendering:
         if isinstance(rendered, TemplateError):
             raise rendered
         content = rendered.text.encode("utf-8", "surrogateescape")
+        ms = round((time.perf_counter() - started) * 1000, 1)
+        log.debug("template.rendered", dest=str(self._resource.dest), keys=len(keys), duration_ms=ms)
         return _Last(keys, _parts(rendered.used, view.snapshot), clock, rendered.used, content)
 
     async def _try(self, keys: Keys, view: View, clock: float) -> Rendered | TemplateError:
