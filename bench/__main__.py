@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import burst, changes, idle, large, storm
+from bench import burst, changes, idle, large, storm, templates
 from bench.errors import BenchError
 from bench.figures import as_json, table
 from bench.lab import Effort, laboratory, say
@@ -32,6 +32,7 @@ _MEASUREMENTS: dict[str, Callable[[Lab, Effort], Report]] = {
     "burst": burst.measure,
     "storm": storm.measure,
     "large": large.measure,
+    "templates": templates.measure,
     "idle": idle.measure,
 }
 _SHORT = Effort(changes=6, bursts=3, storm_s=6, idle_s=5, is_large=False)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from bench.errors import BenchError
+from bench.product import Tree
 from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer
 
@@ -26,19 +27,6 @@ if TYPE_CHECKING:
     from bench.product import Product
 
 _FOLDERS = ("parts", "main.d", "http.d", "temp")
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """nginx's files.
-
-    Attributes:
-        root: The main file.
-        parts: Name to content.
-    """
-
-    root: bytes
-    parts: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +67,9 @@ class Floor:
 
     def like(self, product: Product) -> Tree:
         """Return the files of *product*'s nginx, changed to our folder and port."""
-        source = product.state / "nginx"
-        parts = {
-            file.name: self._translated(file.read_bytes(), product) for file in (source / "parts").iterdir()
-        }
-        root = self._translated((source / "nginx.conf").read_bytes(), product)
-        return Tree(root, {name: text for name, text in parts.items() if name.encode() in root})
+        tree = product.tree()
+        parts = {name: self._translated(text, product) for name, text in tree.parts.items()}
+        return Tree(self._translated(tree.root, product), parts)
 
     def boot(self, tree: Tree) -> None:
         """Start nginx with those files."""
@@ -111,7 +96,7 @@ class Floor:
         return self._tell({new: parts[new]}, self._tree.root)
 
     def _translated(self, text: bytes, product: Product) -> bytes:
-        moved = text.replace(str(product.state / "nginx").encode(), str(self.folder).encode())
+        moved = text.replace(str(product.main.parent).encode(), str(self.folder).encode())
         return moved.replace(f"127.0.0.1:{product.port}".encode(), f"127.0.0.1:{self.port}".encode())
 
     def _write(self, parts: Mapping[str, bytes], root: bytes) -> Path:

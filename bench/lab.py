@@ -32,6 +32,8 @@ class Effort:
         idle_s: Length of the silence, in seconds.
         sizes: Keys, of those sizes that `changes` knows.
         is_large: Whether the site of 10,000 endpoints is measured.
+        template_keys: Of the one template, and of all the many together.
+        templates: How many those are.
     """
 
     changes: int = 30
@@ -41,6 +43,8 @@ class Effort:
     idle_s: int = 30
     sizes: tuple[int, ...] = (2, 100, 1000)
     is_large: bool = True
+    template_keys: int = 10_000
+    templates: int = 100
 
 
 @dataclass(frozen=True, slots=True)

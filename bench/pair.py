@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 from bench.floor import Floor
 from bench.poller import Task, body_of
-from bench.product import Product
-from bench.site import PROBE, PROBE_KEY
+from bench.product import Product, SiteJob
+from bench.site import PROBE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.floor import Told
     from bench.lab import Lab
     from bench.poller import Seen
+    from bench.product import Job, Place
     from bench.site import Site
     from bench.store import Put, Store
     from proxyconf.board import Pass
 
 _HAND_OVER_S = 0.3  # after a reload the old worker answers for another 100 ms
 _PATIENCE_S = 10.0
+_SHOWN = 5
+_ON_ONE_CONNECTION = 500  # nginx ends one after 1,000 requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Pair:
         self.floor = floor
         self.store = store
         self.hosts = dict(site.hosts)
+        self._probe_key = site.probe_key
         self._floor_address = self.hosts[PROBE][0]
         self._random = random.Random(1)  # noqa: S311 - no secret
 
@@ -73,9 +77,14 @@ class Pair:
         address = self.lab.addresses.new()
         task = Task(self.product.port, PROBE, address)
         self.lab.poller.start(task)
-        put = self.store.put(PROBE_KEY, address)
+        put = self.store.put(self._probe_key, address)
         seen = self.lab.poller.seen(task)
-        self.hosts[PROBE] = (address,)
+        (before,) = self.hosts[PROBE]
+        self.hosts |= {
+            host: tuple([address if one == before else one for one in found])
+            for host, found in self.hosts.items()
+            if before in found
+        }
         return Served((seen.first_ns[address] - put.sent_ns) / 1e6, put, seen, address)
 
     def change_directly(self) -> Direct:
@@ -129,27 +138,33 @@ def verify(port: int, hosts: Mapping[str, tuple[str, ...]]) -> None:
     for host, addresses in hosts.items():
         while sorted(answers := _answers(port, host, len(addresses))) != sorted(addresses):
             if time.monotonic() > deadline:
-                raise BenchError(f"{host} leads to {answers} instead of {addresses}")
+                raise BenchError(_difference(host, addresses, answers))
             time.sleep(_HAND_OVER_S)
+
+
+def _difference(host: str, wanted: Sequence[str], answers: Sequence[str]) -> str:
+    missing, wrong = set(wanted).difference(answers), set(answers).difference(wanted)
+    return f"{host} never leads to {sorted(missing)[:_SHOWN]}, but to {sorted(wrong)[:_SHOWN]}"
 
 
 def _answers(port: int, host: str, count: int) -> list[str]:
     request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    answers = []
-    with socket.create_connection(("127.0.0.1", port), _PATIENCE_S) as sock:
-        for _ in range(count):
-            sock.sendall(request)
-            answers.append(body_of(sock) or "no success")
+    answers: list[str] = []
+    while len(answers) < count:
+        with socket.create_connection(("127.0.0.1", port), _PATIENCE_S) as sock:
+            for _ in range(min(count - len(answers), _ON_ONE_CONNECTION)):
+                sock.sendall(request)
+                answers.append(body_of(sock) or "no success")
     return answers
 
 
 @contextmanager
-def paired(lab: Lab, name: str, site: Site) -> Iterator[Pair]:
+def paired(lab: Lab, name: str, site: Site, job: Callable[[Place], Job] = SiteJob) -> Iterator[Pair]:
     """Run both while the block runs."""
     prefix = f"/{name}"
     with (
         lab.store(prefix, site.keys) as store,
-        Product(lab, name) as product,
+        Product(lab, name, job) as product,
         Floor(lab, f"{name}-floor") as floor,
     ):
         product.boot(prefix)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bench.errors import BenchError
 from bench.process import Cpu, cpu_of
@@ -19,6 +21,7 @@ from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from bench.lab import Lab
@@ -29,9 +32,92 @@ _RELOADED = re.compile(rb"#\d+: reconfiguring$", re.MULTILINE)
 _SETTINGS = (
     "nginx.listen.reuseport=true",
     "nginx.worker_processes=1",  # so that a service's endpoints take turns, and every one is seen
-    "etcd.max_loss=1",  # sites are exchanged at will here
     "log.format=json",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """nginx's files.
+
+    Attributes:
+        root: The main file.
+        parts: Name to content.
+    """
+
+    root: bytes
+    parts: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a program works.
+
+    Attributes:
+        folder: For everything that is written.
+        port: nginx listens there.
+        etcd: Its URL.
+        notices: Where nginx is to say what it does.
+    """
+
+    folder: Path
+    port: int
+    etcd: str
+    notices: Path
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.folder / "state"
+
+
+class Job(Protocol):
+    """What the program is to do.
+
+    Attributes:
+        main: The main file of its nginx.
+    """
+
+    main: Path
+
+    def prepare(self) -> None:
+        """Write what must be there before the first start."""
+        ...
+
+    def command(self, prefix: str) -> list[str]:
+        """Return the arguments to start it on the keys below *prefix*."""
+        ...
+
+    def tree(self) -> Tree:
+        """Return the files that its nginx reads, each part in the folder ``parts`` beside the main file."""
+        ...
+
+
+class SiteJob:
+    """Routes and services, from our own layout of keys."""
+
+    def __init__(self, place: Place) -> None:
+        self.main = place.state / "nginx" / "nginx.conf"
+        self._place = place
+
+    def prepare(self) -> None:
+        """Let nginx say what it does."""
+        watched = self.main.parent / "main.d" / "notice.conf"
+        watched.parent.mkdir(parents=True)
+        watched.write_text(f"error_log {self._place.notices} notice;\n")
+
+    def command(self, prefix: str) -> list[str]:
+        """Return the arguments of ``run``."""
+        place = self._place
+        settings = (f"etcd.prefix={prefix}", f"nginx.listen.http=127.0.0.1:{place.port}", *_SETTINGS)
+        command = ["run", "--etcd", place.etcd, "--state", str(place.state)]
+        return command + [part for setting in settings for part in ("-s", setting)]
+
+    def tree(self) -> Tree:
+        """Return the main file, and those parts of ours that it names."""
+        root = self.main.read_bytes()
+        files = [file for file in (self.main.parent / "parts").iterdir() if file.name.encode() in root]
+        return Tree(root, {file.name: file.read_bytes() for file in files})
 
 
 class Product:
@@ -40,15 +126,16 @@ class Product:
     Attributes:
         folder: Has the state folder and the logs.
         port: nginx listens there.
+        main: nginx's main file.
         nginx: Started by `boot`.
     """
 
-    def __init__(self, lab: Lab, name: str) -> None:
+    def __init__(self, lab: Lab, name: str, job: Callable[[Place], Job] = SiteJob) -> None:
         self.folder = lab.folder / name
-        self.state = self.folder / "state"
-        self.port = free_ports(1)[0]
-        self.nginx = NginxServer(self.folder, self.state / "nginx" / "nginx.conf", port=self.port)
-        self._etcd = lab.etcd.url
+        self._place = Place(self.folder, free_ports(1)[0], lab.etcd.url, self.folder / "notice.log")
+        self._job = job(self._place)
+        self.port, self.main = self._place.port, self._job.main
+        self.nginx = NginxServer(self.folder, self.main, port=self.port)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -74,9 +161,7 @@ class Product:
 
     def boot(self, prefix: str) -> None:
         """Start proxyconf on the keys below *prefix*, then nginx, and wait until all is applied."""
-        watched = self.state / "nginx" / "main.d" / "notice.conf"
-        watched.parent.mkdir(parents=True, exist_ok=True)
-        watched.write_text(f"error_log {self._notices} notice;\n")
+        self._job.prepare()
         self.start(prefix)
         self.wait_until("installed")
         self.nginx.start()
@@ -84,13 +169,10 @@ class Product:
 
     def start(self, prefix: str) -> None:
         """Start proxyconf; return at once."""
-        settings = (f"etcd.prefix={prefix}", f"nginx.listen.http=127.0.0.1:{self.port}", *_SETTINGS)
-        command = [sys.executable, "-m", "proxyconf", "run", "--etcd", self._etcd, "--state", str(self.state)]
-        command += [part for setting in settings for part in ("-s", setting)]
         with self._output.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - all of it is ours
-                command,
-                env={key: value for key, value in os.environ.items() if not key.startswith("PROXYCONF_")},
+                [sys.executable, "-m", "proxyconf", *self._job.command(prefix)],
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -110,7 +192,7 @@ class Product:
 
     def status(self) -> Status:
         """Return what proxyconf says of itself."""
-        return asyncio.run(ask_status(self.state / "status.sock"))
+        return asyncio.run(ask_status(self._place.state / "status.sock"))
 
     def wait_until(self, state: str) -> None:
         """Wait for a state that the status shows.
@@ -128,9 +210,13 @@ class Product:
             except StateError:
                 continue
 
+    def tree(self) -> Tree:
+        """Return the files that nginx reads."""
+        return self._job.tree()
+
     def reloads(self) -> int:
         """Return how often nginx has read its configuration again, as nginx itself says."""
-        return len(_RELOADED.findall(self._notices.read_bytes()))
+        return len(_RELOADED.findall(self._place.notices.read_bytes()))
 
     def cpu(self) -> Cpu:
         """Return the CPU time of proxyconf."""
@@ -140,10 +226,19 @@ class Product:
         """Return the end of what proxyconf said."""
         return self._output.read_text(errors="replace")[-2000:] if self._output.exists() else ""
 
+    def events(self, since: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Return what it has logged since there, and where that ends."""
+        lines = self._output.read_bytes()[since:]
+        lines = lines[: lines.rfind(b"\n") + 1]  # the last one may be half written
+        return [json.loads(line) for line in lines.splitlines()], since + len(lines)
+
     @property
     def _output(self) -> Path:
         return self.folder / "proxyconf.log"
 
-    @property
-    def _notices(self) -> Path:
-        return self.folder / "notice.log"
+
+def _environment() -> dict[str, str]:
+    """Return our environment without variables that would change the settings, but for one."""
+    ours = ("PROXYCONF_", "CONFD_")
+    found = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return found | {"PROXYCONF_ETCD_MAX_LOSS": "1"}  # sites are exchanged at will here

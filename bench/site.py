@@ -24,12 +24,12 @@ class Site:
     Attributes:
         keys: Key below the prefix to value.
         hosts: Host to the addresses that it leads to.
-        services: How many there are.
+        probe_key: That of the only endpoint of `PROBE`.
     """
 
     keys: Mapping[str, str]
     hosts: Mapping[str, tuple[str, ...]]
-    services: int
+    probe_key: str = PROBE_KEY
 
 
 class Addresses:
@@ -63,4 +63,4 @@ def site_of(*, keys: int, services: int, addresses: Addresses) -> Site:
         hosts[f"{name}.bench.test"] = tuple(instances.values())
         found |= instances
         found[f"routes/{name}"] = f'{{"host": "{name}.bench.test"}}'
-    return Site(found, hosts, services)
+    return Site(found, hosts)
