@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxyconf.resources.jinja import TemplateError
-from proxyconf.resources.store import Store
+from proxyconf.resources.store import Stores
 from proxyconf.resources.world import Used, World, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxyconf.model import Entry, Snapshot
+    from proxyconf.model import Snapshot
     from proxyconf.resources.jinja import Rendered, Templates
-    from proxyconf.resources.keyspace import Keyspace
+    from proxyconf.resources.keyspace import Keyspace, Share
     from proxyconf.resources.lookups import Lookups
     from proxyconf.resources.table import Resource
     from proxyconf.resources.world import Lookup
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _ROUNDS_MAX = 5  # a look-up may depend on the answer of another one
-
-Keys = tuple[tuple[str, "Entry"], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +44,14 @@ class View:
 
     def missing(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return which of the key prefixes *names* have no key."""
-        return tuple(name for name in names if not self.keyspace.below((name,)))
+        return tuple(name for name in names if not self.keyspace.below((name,)).names)
 
 
 @dataclass(frozen=True, slots=True)
 class _Last:
     """The last render: what it was made of, and what came of it."""
 
-    keys: Keys
+    keys: Share
     parts: tuple[object, ...]
     clock: float
     used: Used
@@ -67,6 +65,7 @@ class Rendering:
         self._resource = resource
         self._templates = templates
         self._lookups = lookups
+        self._stores = Stores(resource.prefix)
         self._answers: Mapping[Lookup, Sequence[str]] = {}
         self._used = Used()
         self._last: _Last | None = None
@@ -91,7 +90,7 @@ class Rendering:
             return True
         return bool(used.lookups) and await self._resolve(used) != self._answers
 
-    async def _is_still(self, last: _Last, keys: Keys, view: View, clock: float) -> bool:
+    async def _is_still(self, last: _Last, keys: Share, view: View, clock: float) -> bool:
         return (
             last.keys == keys
             and last.parts == _parts(last.used, view.snapshot)
@@ -99,7 +98,7 @@ class Rendering:
             and not await self.has_changed()
         )
 
-    async def _render(self, keys: Keys, view: View, clock: float) -> _Last:
+    async def _render(self, keys: Share, view: View, clock: float) -> _Last:
         started = time.perf_counter()
         rendered = await self._try(keys, view, clock)
         for _ in range(_ROUNDS_MAX):
@@ -110,25 +109,21 @@ class Rendering:
             raise rendered
         content = rendered.text.encode("utf-8", "surrogateescape")
         ms = round((time.perf_counter() - started) * 1000, 1)
-        log.debug("template.rendered", dest=str(self._resource.dest), keys=len(keys), duration_ms=ms)
+        log.debug("template.rendered", dest=str(self._resource.dest), keys=len(keys.names), duration_ms=ms)
         return _Last(keys, _parts(rendered.used, view.snapshot), clock, rendered.used, content)
 
-    async def _try(self, keys: Keys, view: View, clock: float) -> Rendered | TemplateError:
+    async def _try(self, keys: Share, view: View, clock: float) -> Rendered | TemplateError:
         """Render once; that it fails may be for want of an answer to a look-up."""
         try:
             return await asyncio.to_thread(self._render_once, keys, view, clock)
         except TemplateError as exc:
             return exc
 
-    def _render_once(self, keys: Keys, view: View, clock: float) -> Rendered:
+    def _render_once(self, keys: Share, view: View, clock: float) -> Rendered:
         world = World(
             time=clock, hostname=socket.gethostname(), environment=os.environ, answers=self._answers
         )
-        prefix = self._resource.prefix
-        cut = len(prefix)
-        texts = ((name[cut:], entry.value.decode("utf-8", "surrogateescape")) for name, entry in keys)
-        store = Store(texts, prefix)
-        return self._templates.render(self._resource.src, store, world, view.snapshot)
+        return self._templates.render(self._resource.src, self._stores.of(keys), world, view.snapshot)
 
     async def _has_learnt(self, used: Used) -> bool:
         """Take the answers to the look-ups that were *used*; tell whether they are others than before."""

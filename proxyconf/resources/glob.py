@@ -18,11 +18,17 @@ class Glob(NamedTuple):
 
     Attributes:
         head: What every match starts with.
-        tail: Matches all the rest of a name.
+        tail: Matches all the rest of a name; None where that is just one star: any text without a slash.
     """
 
     head: str
-    tail: re.Pattern[str]
+    tail: re.Pattern[str] | None
+
+    def fits(self, name: str) -> bool:
+        """Tell whether *name* matches, which is known to start with the head."""
+        if self.tail is None:
+            return name.find("/", len(self.head)) < 0
+        return self.tail.fullmatch(name, len(self.head)) is not None
 
 
 @lru_cache(maxsize=1024)  # a template has few, and uses them again at every change
@@ -34,6 +40,8 @@ def compiled(pattern: str) -> Glob:
     """
     found = _SPECIAL.search(pattern)
     head = pattern[: found.start()] if found else pattern
+    if pattern[len(head) :] == "*":
+        return Glob(head, None)
     chunks = [_chunk(chunk) for chunk in _split_at_stars(pattern[len(head) :])]
     # what follows a star is taken where it first fits, without trying again: that is enough, as a star never
     # crosses a slash, and it keeps many stars from taking exponential time

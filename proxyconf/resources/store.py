@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from proxyconf.resources import glob
 from proxyconf.resources.arguments import FunctionError
@@ -13,7 +14,10 @@ from proxyconf.resources.paths import base, clean, folder
 from proxyconf.values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from proxyconf.model import Entry
+    from proxyconf.resources.keyspace import Share
 
 REQUIRED = object()  # no default: the key must be there
 _LAST = chr(0x10FFFF)
@@ -54,9 +58,23 @@ class Store:
             cleaned = clean(key if key.startswith("/") else f"/{key}")
             if cleaned == key or cleaned not in found:
                 found[cleaned] = value
-        self._values = found
-        self._keys = sorted(found)
+        self._fill([Pair(key, found[key]) for key in sorted(found)], prefix)
+
+    @classmethod
+    def of_clean(cls, pairs: list[Pair], prefix: str) -> Self:
+        """Return what the constructor makes of *pairs*, all of them clean, sorted, and there once."""
+        store = cls.__new__(cls)
+        store._fill(pairs, prefix)  # noqa: SLF001 - its own
+        return store
+
+    def _fill(self, pairs: list[Pair], prefix: str) -> None:
+        self._pairs = pairs
+        self._keys = [pair[0] for pair in pairs]
         self._prefix = prefix
+
+    @cached_property
+    def _values(self) -> Mapping[str, str]:
+        return dict(self._pairs)  # not before it is needed: many templates only go through lists
 
     def get(self, key: str) -> Pair:
         """Return a key and its value; an empty value counts as any other."""
@@ -76,12 +94,13 @@ class Store:
     def gets(self, pattern: str) -> list[Pair]:
         """Return the keys that match a `glob`, by name."""
         try:
-            head, tail = glob.compiled(pattern)
+            wanted = glob.compiled(pattern)
         except ValueError as exc:
             raise FunctionError(str(exc)) from exc
-        start = len(head)
-        matches, values = tail.fullmatch, self._values
-        return [Pair(key, values[key]) for key in self._starting(head) if matches(key, start)]
+        found, start = self._pairs[self._starting(wanted.head)], len(wanted.head)
+        if wanted.tail is None:  # nearly always, so without a call for each
+            return [pair for pair in found if pair[0].find("/", start) < 0]
+        return [pair for pair in found if wanted.fits(pair[0])]
 
     def getvs(self, pattern: str) -> list[str]:
         """Return the values of the keys that match a `glob`, in the order of the values."""
@@ -98,13 +117,13 @@ class Store:
         """Return the names right below *path* that have something below themselves, sorted."""
         return sorted([name for name, is_folder in self._children(path) if is_folder])
 
-    def _starting(self, head: str) -> list[str]:
-        """Return the keys that start with *head*."""
+    def _starting(self, head: str) -> slice:
+        """Return where the keys are that start with *head*."""
         start = bisect_left(self._keys, head)
         last = head.rstrip(_LAST)  # the last character that has a next one
         if not last:
-            return self._keys[start:]
-        return self._keys[start : bisect_left(self._keys, last[:-1] + chr(ord(last[-1]) + 1), start)]
+            return slice(start, None)
+        return slice(start, bisect_left(self._keys, last[:-1] + chr(ord(last[-1]) + 1), start))
 
     def _children(self, path: str) -> Iterator[tuple[str, bool]]:
         """Yield each name right below *path*, and whether it is a folder; one that is both, twice."""
@@ -131,4 +150,35 @@ class Store:
         return f"no such key{below} ({hint})"
 
     def _neighbours(self, key: str) -> list[str]:
-        return self._starting(folder(key).rstrip("/") + "/")[:_NEIGHBOURS]
+        return self._keys[self._starting(folder(key).rstrip("/") + "/")][:_NEIGHBOURS]
+
+
+class Stores:
+    """Makes the stores of one template, one after the other: only entries that are others are read again.
+
+    Args:
+        prefix: What names are cut off by.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._read: dict[str, tuple[Entry, Pair]] = {}
+        self._unclean: set[str] = set()
+
+    def of(self, share: Share) -> Store:
+        """Return the store of these keys."""
+        known = map(self._read.get, share.names)
+        found = [
+            one if one is not None and one[0] is entry else (entry, self._pair(name, entry))
+            for one, name, entry in zip(known, *share, strict=True)
+        ]
+        self._read = dict(zip(share.names, found, strict=True))
+        pairs = [pair for _, pair in found]
+        self._unclean.intersection_update(share.names)
+        return Store(pairs, self._prefix) if self._unclean else Store.of_clean(pairs, self._prefix)
+
+    def _pair(self, name: str, entry: Entry) -> Pair:
+        key = name[len(self._prefix) :]
+        if not key.startswith("/") or clean(key) != key:
+            self._unclean.add(name)
+        return Pair(key, entry.value.decode("utf-8", "surrogateescape"))

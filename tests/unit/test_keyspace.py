@@ -19,7 +19,9 @@ ENTRY = Entry(b"x")
 
 
 def keys_below(keys: list[str], *prefixes: str) -> list[str]:
-    return [key for key, _ in Keyspace(dict.fromkeys(keys, ENTRY)).below(prefixes)]
+    names, entries = Keyspace({key: Entry(key.encode()) for key in keys}).below(prefixes)
+    assert [entry.value.decode() for entry in entries] == list(names)
+    return list(names)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 import string
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxyconf.model import Entry
 from proxyconf.resources import glob
 from proxyconf.resources.arguments import FunctionError
-from proxyconf.resources.store import Pair, Store
+from proxyconf.resources.keyspace import Share
+from proxyconf.resources.store import Pair, Store, Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KEYS = {
     "/app/name": "shop",
@@ -24,6 +30,7 @@ KEYS = {
 }
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "a-b", "b*", "é"]), min_size=1, max_size=3)
 KEY = NAMES.map(lambda names: "/" + "/".join(names))
+VALUE = st.sampled_from([b"", b"1", b"\xff", "\u00fc".encode()])
 
 
 def store(prefix: str = "") -> Store:
@@ -170,9 +177,39 @@ def test_ls_finds_what_a_look_at_every_key_finds(keys: list[str], path: str) -> 
     assert known.lsdir(path) == sorted({rest.partition("/")[0] for rest in rests if "/" in rest})
 
 
+@given(st.lists(st.dictionaries(KEY | st.sampled_from(["", "//a", "/b/", "/a/../b"]), VALUE), max_size=4))
+def test_stores_made_one_after_the_other_are_like_new_ones(contents: list[dict[str, bytes]]) -> None:
+    """Whatever came, went, or changed meanwhile; also with keys that are not clean."""
+    stores = Stores("/prod")
+    for content in contents:
+        share = share_of({f"/prod{key}": value for key, value in content.items()})
+        texts = {key: content[key].decode(errors="surrogateescape") for key in content}
+        found = stores.of(share)
+        expected = Store(sorted(texts.items()), "/prod")
+        assert [found.gets(pattern) for pattern in ("/*", "/*/*", "/a/[b]")] == [
+            expected.gets(pattern) for pattern in ("/*", "/*/*", "/a/[b]")
+        ]
+        assert [found.exists(key) for key in (*texts, "/b")] == [
+            expected.exists(key) for key in (*texts, "/b")
+        ]
+
+
+def test_only_a_changed_entry_is_read_again() -> None:
+    stores, share = Stores(""), share_of({"/a/1": b"1", "/a/2": b"2"})
+    before = stores.of(share).gets("/a/*")
+    after = stores.of(Share(share.names, (share.entries[0], Entry(b"new")))).gets("/a/*")
+    assert after[0] is before[0]
+    assert after[1] == ("/a/2", "new")
+
+
+def share_of(content: Mapping[str, bytes]) -> Share:
+    names = sorted(content)
+    return Share(tuple(names), tuple(Entry(content[name]) for name in names))
+
+
 def matches(pattern: str, name: str) -> bool:
-    head, tail = glob.compiled(pattern)
-    return name.startswith(head) and tail.fullmatch(name, len(head)) is not None
+    wanted = glob.compiled(pattern)
+    return name.startswith(wanted.head) and wanted.fits(name)
 
 
 def like_go(pattern: str, name: str) -> bool:
