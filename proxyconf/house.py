@@ -246,6 +246,7 @@ async def _design(settings: Settings, state: State, board: Board, before: Resour
         confd=tables.confd,
         pace=tables.pace,
         site=_main_file(tables.nginx, known),
+        binary=tables.nginx.binary,
         note=board.template_noted,
     )
     made = await plan(resources.resources, around)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import CommandError, UsageError
@@ -16,6 +16,7 @@ from proxyconf.groups.rendering import Rendering
 from proxyconf.groups.undo import Undo
 from proxyconf.nginx.beside import open_beside
 from proxyconf.nginx.check_line import CheckLine, parse
+from proxyconf.resources.table import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ class Around:
 
     Attributes:
         site: The main file of the site's nginx; None where there is no site.
+        binary: The site's nginx program.
         note: Is told how it stands with a resource.
     """
 
@@ -45,6 +47,7 @@ class Around:
     confd: Confd
     pace: Pace
     site: Path | None
+    binary: str
     note: Callable[[TemplateState], None]
 
 
@@ -78,7 +81,7 @@ async def plan(resources: Iterable[Resource], around: Around) -> Plan:
     """Sort *resources* into groups; asks the nginx programs that they name what they are."""
     members: dict[str, _Members] = defaultdict(_Members)
     found: dict[CheckLine, Beside | None] = {}
-    for resource in resources:
+    for resource in (_with_check(one, around) for one in resources):
         line = _check_line(resource)
         asked = line or _default_line(resource)
         if asked and asked not in found:
@@ -96,6 +99,19 @@ async def plan(resources: Iterable[Resource], around: Around) -> Plan:
 
 
 _JOINED = "site"
+
+
+def _with_check(resource: Resource, around: Around) -> Resource:
+    """Return the resource, with a check if it has none and is in a folder that the site's nginx reads."""
+    nginx = around.state.nginx
+    if (
+        around.site is None
+        or resource.check
+        or resource.dest.parent not in (nginx / "main.d", nginx / "http.d")
+    ):
+        return resource
+    check = Command((around.binary, "-t", "-c", str(around.site)), float(around.confd.check_cmd_timeout))
+    return replace(resource, check=check)
 
 
 def _check_line(resource: Resource) -> CheckLine | None:

@@ -118,13 +118,14 @@ def test_the_broken_file_that_confd_has_left(lab: ConfdLab, etcd: EtcdServer) ->
     confd tests the tree as it is, so there the right file is refused for ever.
     """
     dest = lab.app()
-    dest.write_text(f"upstream app {{\n}}\nserver {{\n    listen 127.0.0.1:{lab.port};\n")
-    with dest.open("a") as file:
-        file.write("    location / { proxy_pass http://app; }\n}\n")
+    lab.start_nginx()
+    server = f"server {{\n    listen 127.0.0.1:{lab.port};\n    location / {{ proxy_pass http://app; }}\n}}\n"
+    dest.write_text(f"upstream app {{\n}}\n{server}")
+    drafted = lab.confd("-noop")
+    assert (drafted.returncode, drafted.stdout) == (0, "1 templates: 0 would change; nothing was written\n")
     assert "no servers are inside upstream" in lab.nginx_test()
     assert lab.once().returncode == 1
     etcd.put("/app/server/1", lab.backend("one"))
     assert lab.once().returncode == 0
     assert lab.nginx_test() == ""
-    lab.start_nginx()
     assert lab.ask() == "one"

@@ -65,7 +65,7 @@ def test_keys_that_nobody_has_asked_for(lab: ConfdLab, etcd: EtcdServer) -> None
     lab.text("name", text, keys=["/a", "/b"], reload_cmd=f"cat {{{{.dest}}}} >> {lab.folder}/seen")
     hang_up(lab, daemon)
     lab.until_text(dest, "1 1\n")
-    lab.until_all("applied")
+    lab.until(lambda: lab.calls("seen") == 2, "reloaded")
     assert (lab.folder / "seen").read_text() == "1 0\n1 1\n"
 
 

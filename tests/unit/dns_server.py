@@ -58,11 +58,11 @@ class DnsServer(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def dns_server() -> AsyncIterator[DnsServer]:
-    """Serve until the block ends."""
+async def dns_server(address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[DnsServer]:
+    """Serve until the block ends, on any free port by default."""
     server = DnsServer()
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: server, local_addr=("127.0.0.1", 0)
+        lambda: server, local_addr=(address, port)
     )
     try:
         yield server

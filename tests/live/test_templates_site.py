@@ -1,0 +1,294 @@
+"""Templates beside a site: in one transaction with it where they are of its nginx, else by themselves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.asking import ask, until
+from tests.live.etcd_server import free_ports
+from tests.live.running import Keys, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.live.etcd_server import EtcdServer
+
+pytestmark = pytest.mark.needs("nginx")
+
+# by the name of a host, what a template adds to the site
+EXTRA = """\
+server {{
+    listen 127.0.0.1:{{{{ getv("/extra/port", "{port}") }}}};
+    server_name extra.test;
+    return {{{{ getv("/extra/status") }}}};
+}}
+"""
+
+
+class Site:
+    """A proxyconf with a configuration file, on an etcd.
+
+    Attributes:
+        proxy: The program, its nginx and backends.
+        keys: Of routes and services.
+        config: The file.
+    """
+
+    def __init__(self, folder: Path, etcd: EtcdServer) -> None:
+        self.folder = folder
+        self.config = folder / "proxyconf.toml"
+        self.keys = Keys(etcd, "/site")
+        self.proxy = Running("-c", str(self.config))
+        (folder / "templates").mkdir()
+        self.dest = self.proxy.root.parent / "http.d" / "extra.conf"
+        self.template("extra", EXTRA.format(port=self.proxy.port))
+
+    def template(self, name: str, text: str) -> None:
+        (self.folder / "templates" / name).write_text(text)
+
+    def resource(self, name: str = "extra", **keys: object) -> dict[str, object]:
+        """Return a resource: by default one whose file is the site's nginx's."""
+        usual = {"src": name, "dest": str(self.dest), "keys": ["/extra"]}
+        return usual | {"check_cmd": f"nginx -t -c {self.proxy.root}"} | keys
+
+    def configure(self, *resources: dict[str, object], more: str = "") -> None:
+        """Write the configuration file."""
+        tables = [
+            f'[confd]\ndir = "{self.folder}"\n',
+            f'[etcd]\nendpoints = ["{self.keys.etcd.url}"]\nprefix = "{self.keys.prefix}"\n',
+            more,
+        ]
+        for resource in resources:
+            lines = [f"{key} = {json.dumps(value)}\n" for key, value in resource.items()]
+            tables.append("".join(["[[template]]\n", *lines]))
+        self.config.write_text("\n".join(tables))
+
+    def until_template(self, state: str, dest: Path | None = None) -> str:
+        """Wait until a template is in *state*; return the reason."""
+        name = str(dest or self.dest)
+        status = self.proxy.until_status(
+            lambda status: any((one.dest, one.state) == (name, state) for one in status.templates), state
+        )
+        return next(one.reason for one in status.templates if one.dest == name)
+
+    def hang_up(self, event: str = "configuration.read_again") -> None:
+        """Let the configuration be read again, and wait until it was."""
+        count = len(self.proxy.events(event)) + 1
+        self.proxy.signal(signal.SIGHUP)
+        self.proxy.until_event(event, count=count)
+
+
+@pytest.fixture
+def site(tmp_path: Path, etcd: EtcdServer) -> Iterator[Site]:
+    """A site with one host, a.test, which leads to the backend one."""
+    site = Site(tmp_path, etcd)
+    with site.proxy:
+        site.keys.put("routes/web", {"host": "a.test"})
+        site.keys.put("services/web/1", site.proxy.backend("one"))
+        yield site
+
+
+def test_one_transaction(site: Site, etcd: EtcdServer) -> None:
+    """One reload for a change of both, proved by the nonce; what is refused leaves the site going on."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "418")
+    site.configure(site.resource())
+    proxy.serve()
+    proxy.until_serves("a.test", "one")
+    assert proxy.ask("extra.test") == "418"
+    (template,) = proxy.until_state("applied").templates
+    assert (template.state, template.proof) == ("applied", "nonce")
+    reloads = proxy.reloads()
+
+    etcd.transact({"/extra/status": "410", "/site/services/web/1": proxy.backend("two")})
+    proxy.until_serves("a.test", "two")
+    assert proxy.ask("extra.test") == "410"
+    assert proxy.reloads() == reloads + 1
+
+    etcd.transact({"/extra/status": "nonsense", "/site/services/web/1": proxy.backend("three")})
+    proxy.until_serves("a.test", "three")
+    assert proxy.ask("extra.test") == "410"
+    assert f'invalid return code "nonsense" in {site.dest}:4' in site.until_template("refused")
+    assert proxy.nginx_test() == ""
+    assert proxy.reloads() == reloads + 2
+
+    etcd.put("/extra/status", "418")
+    until(lambda: proxy.ask("extra.test") == "418", "it heals")
+    site.until_template("applied")
+    assert proxy.status().state == "applied"
+
+
+def test_a_reload_that_nginx_refuses(site: Site, etcd: EtcdServer) -> None:
+    """What ``nginx -t`` can't see: both go back to what was proved, and forth when it is mended."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "418")
+    site.configure(site.resource())
+    proxy.serve()
+    proxy.until_serves("a.test", "one")
+    good = site.dest.read_bytes()
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)):
+        etcd.transact({"/extra/port": str(port), "/site/services/web/1": proxy.backend("two")})
+        reason = site.until_template("failed")
+        assert "still could not bind()" in reason
+        assert "its last good file is in place again" in reason
+        until(lambda: site.dest.read_bytes() == good, "it is")
+        assert set(proxy.answers("a.test")) == {"one"}
+    proxy.until_serves("a.test", "two")
+    assert ask(port, "extra.test") == "418"
+    site.until_template("applied")
+    proxy.until_state("applied")
+
+
+def test_without_a_check_it_is_checked_all_the_same(site: Site, etcd: EtcdServer) -> None:
+    """A file in a folder that the site's nginx reads could keep that from starting."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "nonsense")
+    site.configure(site.resource(check_cmd=""))
+    proxy.serve()
+    assert "invalid return code" in site.until_template("refused")
+    assert not site.dest.exists()
+    etcd.put("/extra/status", "418")
+    until(lambda: proxy.ask("extra.test") == "418", "it heals")
+    site.until_template("applied")
+    assert proxy.status().templates[0].proof == "nonce"
+
+
+def test_before_there_is_a_site(site: Site, etcd: EtcdServer) -> None:
+    """A template that is wrong from the start keeps nobody else from it; no nginx is a state."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "nonsense")
+    other = site.folder / "other"
+    site.template("other", '{{ services.web[0].host }} {{ routes[0].host }} {{ getv("/extra/status") }}\n')
+    site.configure(site.resource(), site.resource("other", dest=str(other), check_cmd=""))
+    proxy.start()
+    proxy.until_state("installed")
+    assert "invalid return code" in site.until_template("refused")
+    until(other.exists, "the other one is written")
+    assert other.read_text() == "127.0.0.1 a.test nonsense\n"
+    etcd.put("/extra/status", "418")
+    assert "no nginx runs" in site.until_template("installed")
+    proxy.start_nginx()
+    proxy.until_state("applied")
+    assert proxy.ask("extra.test") == "418"
+    site.until_template("applied")
+
+
+def test_a_group_of_its_own_that_hangs(site: Site, etcd: EtcdServer) -> None:
+    """It holds up neither the site nor its templates."""
+    proxy = site.proxy
+    etcd.fill({"/extra/status": "418", "/hangs": "1"})
+    site.template("hangs", "")
+    goes_on = site.folder / "goes-on"
+    site.configure(
+        site.resource(),
+        site.resource(
+            "hangs",
+            dest=str(site.folder / "hangs"),
+            keys=["/hangs"],
+            check_cmd="",
+            reload_cmd=f"until test -e {goes_on}; do sleep 0.05; done",
+        ),
+    )
+    proxy.serve()
+    site.until_template("applied")
+    etcd.transact({"/extra/status": "410", "/site/services/web/1": proxy.backend("two")})
+    proxy.until_serves("a.test", "two")
+    assert proxy.ask("extra.test") == "410"
+    goes_on.touch()
+    site.until_template("applied", site.folder / "hangs")
+
+
+def test_a_hang_up(site: Site, etcd: EtcdServer) -> None:
+    """Settings of nginx, sources and templates take effect without a restart; a mistake changes nothing."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "418")
+    site.configure()
+    proxy.serve()
+    proxy.until_serves("a.test", "one")
+    assert proxy.ask("x.test") == "404"
+    since = proxy.status().sources[0].since
+
+    site.configure(more="[nginx]\ndefault_status = 444\n")
+    site.hang_up()
+    until(lambda: proxy.ask("x.test") not in ("404", "200"), "unknown hosts are hung up on")
+    assert set(proxy.answers("a.test")) == {"one"}
+    assert len(proxy.events("source.listed")) == 1
+
+    site.configure(site.resource())
+    site.hang_up()
+    until(lambda: proxy.ask("extra.test") == "418", "the template is there")
+    assert set(proxy.answers("a.test")) == {"one"}
+    until(lambda: proxy.ask("x.test") == "404", "the default is the default")
+    assert proxy.status().sources[0].since == since
+
+    site.configure(site.resource(kyes=["/a"]), more="[nginx]\ndefault_satus = 444\n")
+    site.hang_up("configuration.refused")
+    refused = proxy.events("configuration.refused")[-1]["reason"]
+    assert "default_satus: unknown key (did you mean 'default_status'?)" in refused
+    assert "going on with the one before" in refused
+    etcd.put("/extra/status", "410")
+    until(lambda: proxy.ask("extra.test") == "410", "the one before is followed")
+    assert set(proxy.answers("a.test")) == {"one"}
+
+    site.configure()
+    site.hang_up()
+    proxy.until_status(lambda status: not status.templates, "the template is forgotten")
+    assert proxy.ask("extra.test") == "410", "its file is the operator's now"
+
+
+def test_other_endpoints_restart_only_that_source(site: Site, etcd: EtcdServer) -> None:
+    """The other one keeps its watch, and what the first said counts until its successor speaks."""
+    proxy = site.proxy
+    extra = site.folder / "more.toml"
+    extra.write_text(f'[services.b]\nendpoints = ["{proxy.backend("two")}"]\n[routes.b]\nhost = "b.test"\n')
+    files = f'[file]\npath = ["{extra}"]\n'
+    site.configure(more=files)
+    proxy.serve()
+    proxy.until_serves("b.test", "two")
+    (dead,) = free_ports(1)
+    site.configure(more=files)
+    site.config.write_text(site.config.read_text().replace(etcd.url, f"http://127.0.0.1:{dead}"))
+    site.hang_up()
+    sources = proxy.until_status(lambda status: status.sources[0].state == "lost", "it is lost").sources
+    assert [(source.name, source.state) for source in sources] == [("etcd", "lost"), ("file", "watching")]
+    assert set(proxy.answers("a.test")) == {"one"}
+    site.configure(more=files)
+    site.hang_up()
+    site.keys.put("services/web/1", proxy.backend("three"))
+    proxy.until_serves("a.test", "three")
+    listed = [event["source"] for event in proxy.events("source.listed")]
+    assert (listed.count("file"), listed.count("etcd")) == (1, 2)
+
+
+def test_the_other_commands(site: Site, etcd: EtcdServer) -> None:
+    """check, render, once and status show templates as they show the site."""
+    proxy = site.proxy
+    etcd.put("/extra/status", "418")
+    site.configure(site.resource(), site.resource("none", dest=str(site.folder / "none"), check_cmd=""))
+    checked = proxy.cli("check")
+    assert checked.returncode == 2
+    assert "templates/none" in checked.stderr
+    site.template("none", "{{ nonsense }}\n")
+    assert "templates: 2\n" in proxy.cli("check").stdout
+    rendered = proxy.cli("render")
+    assert f"# ==> files{site.dest}\nserver {{" in rendered.stdout
+    assert "return 418;" in rendered.stdout
+    assert f"warning: template {site.folder}/none: render " in rendered.stderr
+    once = proxy.cli("once")
+    assert once.returncode == 1
+    assert "templates: 1 installed (" in once.stdout
+    assert "1 refused (" in once.stdout
+    site.template("none", "well\n")
+    proxy.serve()
+    site.until_template("applied")
+    text = proxy.cli("status").stdout
+    assert f"{site.dest} <- extra: applied" in text
+    assert "proved by nonce: its nginx answered with it" in text
+    assert "written: there is nothing to reload" in text
