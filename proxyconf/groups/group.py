@@ -187,7 +187,7 @@ class Group:
         return min(wait_s, _LOOK_FOR_START_S if self._awaits_nginx else _LOOK_S)
 
     def _tell(self, output: Output) -> float:
-        """Say how it stands, unless that was said; return the seconds until its reload is due."""
+        """Say how it stands; return the seconds until its reload is due."""
         state, reason, due_s = "applied", "", math.inf
         if output.is_pending:
             due_in_s = self._reloading.due_in(output)
@@ -199,8 +199,9 @@ class Group:
                 state, reason, due_s = "installed", _DELAYED, due_in_s
             else:
                 state, reason = "failed", _NOT_LOADED
-        if not output.is_troubled:
-            output.note(state, reason)
+        if output.is_troubled:  # that is what there is to be said; what was proved may be new
+            state, reason = output.state.state, output.state.reason
+        output.note(state, reason)
         return due_s
 
     def _retry_s(self) -> float:

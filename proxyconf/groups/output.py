@@ -245,7 +245,6 @@ class Output:
         self.is_troubled |= state in ("waiting", "refused", "failed")
         self.is_to_be_tried_again |= state == "failed"
         record, before = self.record, self.state
-        known = record is not None and record.proved != ""
         same = (before.state, before.reason) == (state, reason)
         self.state = TemplateState(
             dest=before.dest,
@@ -253,8 +252,8 @@ class Output:
             state=state,
             since=before.since if same else time.time(),
             reason=reason,
-            proof=record.proof if record and known else "",
-            applied_at=record.at if record and known else None,
+            proof=record.proof if record else "",
+            applied_at=(record.at or None) if record else None,
         )
         self._note(self.state)
 
