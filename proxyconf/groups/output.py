@@ -108,6 +108,7 @@ class Output:
         self._rendered: tuple[bytes, float] = (b"", 0.0)
         self._installed_at: float | None = None
         self._stamp: Stamp = ()
+        self._in_place: tuple[Stamp, bytes] | None = None  # how the file was when it was right, and checked
 
     @property
     def is_pending(self) -> bool:
@@ -149,7 +150,17 @@ class Output:
         return None
 
     async def _wish(self, view: View) -> Wish | None:
-        content, clock, before = await self._render(view)
+        shown = self._rendered[1] or (self.record.clock if self.record else 0.0)
+        content, clock = await self._rendering.render(view, clock=shown or time.time())
+        if self._in_place == (self._stamp, content) and self.record == self._saved_record:
+            self._rendered = content, clock
+            return None  # as nearly always, where there are many resources: told without reading the file
+        before = await asyncio.to_thread(self.dest.now)
+        known = (self._rendered[0], before.content if before else None)
+        if shown and clock and content not in known:
+            # it shows the time; with that of last time it differs, so something else has changed, too
+            content, clock = await self._rendering.render(view, clock=time.time())
+        self._rendered = content, clock
         wish = Wish(self, self.dest.wanted(content, before), before, clock)
         if wish.is_new:
             return wish
@@ -160,19 +171,9 @@ class Output:
             return wish
         await self.save(self.record)
         await self.mend(wish)
+        if wish.form == wish.before:
+            self._in_place = self._stamp, content
         return None
-
-    async def _render(self, view: View) -> tuple[bytes, float, Form | None]:
-        """Return the content, the time that it shows, and what is in place."""
-        shown = self._rendered[1] or (self.record.clock if self.record else 0.0)
-        content, clock = await self._rendering.render(view, clock=shown or time.time())
-        before = await asyncio.to_thread(self.dest.now)
-        known = (self._rendered[0], before.content if before else None)
-        if shown and clock and content not in known:
-            # it shows the time; with that of last time it differs, so something else has changed, too
-            content, clock = await self._rendering.render(view, clock=time.time())
-        self._rendered = content, clock
-        return content, clock, before
 
     async def mend(self, wish: Wish) -> None:
         """Give the file mode and owner as they should be; that is no reason to reload."""
@@ -212,6 +213,8 @@ class Output:
                 clock=wish.clock,
             )
         )
+        if wish.is_new:
+            self._in_place = self._stamp, wish.form.content
         log.info("template.written", dest=str(self.dest.path), bytes=len(wish.form.content))
 
     async def proved(self, proof: str) -> None:

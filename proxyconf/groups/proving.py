@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxyconf.nginx.control import LogMark
     from proxyconf.nginx.workers import Worker
 
+_HAND_OVER_S = 0.1  # so long after new workers have started, the master sends the old ones away
 _ASK_EVERY_S = (0.005, 0.02, 0.1)
 _ASKS_AT_EACH = 40
 _ASKS_PER_LOOK = 5  # into the log: a refusal is not in such a hurry
@@ -77,7 +78,8 @@ async def wait_for_workers(nginx: Beside, before: Before, *, patience_s: float, 
         asks += 1
         if asks % _ASKS_PER_LOOK == 0:
             await _look_for_complaints(nginx, before.mark)
-        await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
+        pause_s = _ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)]
+        await asyncio.sleep(_HAND_OVER_S if asks == 1 else pause_s)
 
 
 async def _look_for_complaints(nginx: Beside, mark: LogMark) -> None:

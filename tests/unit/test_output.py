@@ -177,6 +177,20 @@ async def test_an_edit_while_we_look_is_seen_at_the_next_look(bench: Bench) -> N
     assert await output.has_drifted()
 
 
+async def test_a_file_that_was_right_is_not_read_again_before_it_is_touched(bench: Bench) -> None:
+    """With many resources that would be most of the work: inode, time, size, mode and owner tell enough."""
+    output = await resumed(bench.output(bench.resource("a")))
+    await put(output, view(a="1"))
+    path = bench.etc / "a.conf"
+    before = path.stat()
+    path.write_bytes(b"2")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert await output.wish(view(a="1")) is None
+    assert (await wished(output, view(a="2"))).form.content == b"2"
+    os.utime(path)
+    assert (await wished(output, view(a="1"))).is_new
+
+
 async def test_a_changed_template_is_drift(bench: Bench) -> None:
     output = await resumed(bench.output(bench.resource("a")))
     await put(output, view(a="1"))

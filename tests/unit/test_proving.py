@@ -62,6 +62,14 @@ async def test_they_came_while_the_command_ran(nginx: FakeBeside) -> None:
     assert elapsed() == 0
 
 
+async def test_it_is_not_asked_while_its_master_hands_over(nginx: FakeBeside) -> None:
+    """That takes 100 ms, during which to ask would cost more than all the rest of a change."""
+    seen = await before(nginx)
+    asyncio.get_running_loop().call_later(0.01, hup, nginx)
+    await wait(nginx, seen)
+    assert elapsed() == pytest.approx(0.1)
+
+
 async def test_the_old_ones_are_no_proof(nginx: FakeBeside) -> None:
     with pytest.raises(ReloadError, match=r"still the old ones after 5 s \(does reload_cmd reload the nginx"):
         await wait(nginx, await before(nginx))
