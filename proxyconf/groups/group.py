@@ -118,6 +118,8 @@ class Group:
         await self._installing.install(wishes)
         if self._sync_only:
             await self.settle("written")
+        # a run that was killed may have begun what nobody wants any more
+        await self._forget([one for one in self.outputs if not (one.is_pending or one.is_troubled)])
 
     async def reload(self) -> None:
         """Bring into effect what is in place, and wait for proof."""
@@ -147,18 +149,22 @@ class Group:
         await self._settle(self._pending(), proof)
 
     async def _settle(self, outputs: Sequence[Output], proof: str) -> None:
-        if not outputs:
-            return
-        try:
-            await asyncio.to_thread(self._undo.proved, [output.dest.path for output in outputs])
-        except StateError as exc:
-            self._note_failed(outputs, str(exc))
+        await self._forget(outputs)
         for output in outputs:
             self._complaints.pop(output, None)
             try:
                 await output.proved(proof)
             except StateError as exc:
                 output.note("failed", str(exc))
+
+    async def _forget(self, outputs: Sequence[Output]) -> None:
+        """Forget what was in place before *outputs*, which are in effect."""
+        if not outputs:
+            return
+        try:
+            await asyncio.to_thread(self._undo.proved, [output.dest.path for output in outputs])
+        except StateError as exc:
+            self._note_failed(outputs, str(exc))
 
     async def unload(self, reason: str) -> None:
         """Put back what was proved last: nginx refuses to load what is in place."""

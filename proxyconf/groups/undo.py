@@ -2,8 +2,8 @@
 
 <state>/undo/<group>.msgpack, two sets of earlier files:
 
-* *unchecked*: there while files are in place that no check has passed yet. Whoever comes next puts them
-  back: the group's next pass, our next start, or ``proxyconf recover``.
+* *unchecked*: there while files are in place that no check has passed yet, or not together. Whoever comes
+  next puts them back: the group's next pass, our next start, or ``proxyconf recover``.
 * *unproved*: there until a reload is proved; put back when nginx refuses the reload.
 """
 
@@ -82,11 +82,10 @@ class Undo:
 
     def unload(self) -> frozenset[Path]:
         """Put back what was proved last, since nginx refuses to load its successors; return the files."""
-        for path, form in self._journal.unproved.items():
-            _put(path, form)
         paths = frozenset(map(Path, self._journal.unproved))
-        self._journal.unproved = {}
+        self._journal.unchecked = dict(self._journal.unproved)  # nobody has checked some of them with others
         self._save()
+        self.refused()
         return paths
 
     def proved(self, paths: Iterable[Path]) -> None:

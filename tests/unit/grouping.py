@@ -272,7 +272,7 @@ class Bench:
     def left_overs(self) -> list[str]:
         """Return what there is in ``etc`` besides the destinations, and how many journals."""
         hidden = [file.name for file in self.etc.iterdir() if not file.name.endswith(".conf")]
-        return sorted(hidden) + [file.name for file in self.state.undo.iterdir()]
+        return sorted(hidden) + [file.name for file in self.state.undo.glob("*.msgpack")]
 
 
 @contextmanager

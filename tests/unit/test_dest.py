@@ -153,6 +153,12 @@ def test_mode_and_owner_are_mended_without_another_file(tmp_path: Path) -> None:
     assert (mode_of(path), path.stat().st_ino) == (0o640, inode)
 
 
+def test_what_cannot_be_mended(tmp_path: Path) -> None:
+    """It was deleted meanwhile."""
+    with pytest.raises(StateError, match=r"write .*a\.conf: No such file"):
+        dest(tmp_path / "a.conf").mend(Form(b"", 0o644, *US))
+
+
 def test_what_was_there_comes_back(tmp_path: Path) -> None:
     one = dest(tmp_path / "a.conf")
     first = put(one, b"first")

@@ -484,6 +484,22 @@ async def test_what_a_killed_run_has_begun_is_loaded(bench: Bench) -> None:
     assert (bench.texts(), bench.reloads()) == ({"a": "1"}, 1)
 
 
+async def test_a_way_back_is_not_forgotten_while_something_is_wrong(bench: Bench, nginx: FakeBeside) -> None:
+    """A killed run has put a file in place; nginx refuses it now, then takes it, and can't load it."""
+    await on_nginx(bench, nginx).bring(view(a="1"))
+    killed = await later_run(on_nginx(bench, nginx))
+    with without(bench.path / "state" / "templates"):
+        await killed.install(view(a="2"))
+    group = await later_run(on_nginx(bench, nginx))
+    nginx.refuse = lambda _: "bad"
+    await group.bring(view(a="2"))
+    assert (bench.texts(), bench.states["a"].state) == ({"a": "2"}, "refused")
+    nginx.refuse = lambda _: ""
+    nginx.hup = "refuse"
+    await group.bring(view(a="2"))
+    assert bench.texts() == {"a": "1"}
+
+
 async def test_loaded_with_the_site(bench: Bench, nginx: FakeBeside) -> None:
     """The site's reload and its proof count for all that is in place."""
     group = await later_run(on_nginx(bench, nginx))

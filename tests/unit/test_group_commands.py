@@ -66,7 +66,7 @@ def test_whether_it_asks_for_the_staged_file(given: Command, named: bool) -> Non
 )
 def test_a_plain_reload(line: str) -> None:
     assert commands.is_plain_reload(command(line))
-    assert commands.is_plain_reload(Command(tuple(line.split(" >")[0].removeprefix("exec ").split()), 30))
+    assert commands.is_plain_reload(Command(tuple(line.partition(" >")[0].removeprefix("exec ").split()), 30))
 
 
 @pytest.mark.parametrize(
