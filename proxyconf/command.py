@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _OUTPUT_MAX = 64 << 10
+# not the loop's own threads: those are few, and commands that hang would keep all files waiting
+_WAITING = ThreadPoolExecutor(max_workers=32, thread_name_prefix="command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ async def run_command(argv: Sequence[str], *, timeout_s: float, running: Running
     Raises:
         CommandError: It can't be started, or did not end in time and was killed with its children.
     """
-    return await asyncio.to_thread(_run, list(argv), timeout_s, running or Running())
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_WAITING, _run, list(argv), timeout_s, running or Running())
 
 
 def _run(argv: list[str], timeout_s: float, running: Running) -> Completed:

@@ -132,3 +132,16 @@ async def test_a_caller_that_is_cancelled_leaves_it_to_its_end(tmp_path: Path) -
     async with asyncio.timeout(5):
         while not done.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.01)
+
+
+async def test_commands_that_hang_keep_no_file_waiting() -> None:
+    """The threads that read and write are others than those that wait for commands."""
+    running = Running()
+    hung = [
+        asyncio.create_task(run_command(shell("sleep 60"), timeout_s=60, running=running)) for _ in range(40)
+    ]
+    async with asyncio.timeout(20):
+        for _ in range(100):
+            await asyncio.to_thread(os.getpid)
+    running.end()
+    assert {done.code for done in await asyncio.gather(*hung)} == {-9}
