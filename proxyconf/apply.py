@@ -180,6 +180,10 @@ class Apply:
             await working
         return True
 
+    async def reload(self, steps: Steps) -> None:
+        """Have nginx read anew what is installed, for something beside the site; raises as `apply`."""
+        await self._make_live(steps, ask_first=False)
+
     def _digest(self, site: Site) -> str:
         return f"{site.digest}+{self.also}" if self.also else site.digest
 

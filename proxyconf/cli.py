@@ -314,6 +314,11 @@ def _confd(read: Callable[[], confd.Asked]) -> None:
 def _do(read: Callable[[], confd.Asked]) -> None:
     from proxyconf import app, preview  # noqa: PLC0415 - as in run
 
+    def read_again() -> Settings:
+        settings = read().settings
+        set_up(settings.tables.log)
+        return settings
+
     asked = read()
     set_up(asked.settings.tables.log)
     if asked.check:
@@ -326,7 +331,7 @@ def _do(read: Callable[[], confd.Asked]) -> None:
     elif asked.onetime:
         _end(asyncio.run(app.once(asked.settings, timeout_s=asked.timeout_s)))
     else:
-        asyncio.run(app.run(asked.settings, read_again=lambda: read().settings))
+        asyncio.run(app.run(asked.settings, read_again=read_again))
 
 
 def _show(drafts: Sequence[Draft], problems: Sequence[Problem], warnings: Sequence[Problem]) -> None:

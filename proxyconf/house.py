@@ -22,12 +22,13 @@ from proxyconf.errors import ProxyconfError, StateError
 from proxyconf.groups.plan import Around, plan
 from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
+from proxyconf.model import covers
 from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.reconciler import Outfit, Reconciler
 from proxyconf.resources.folder import Resources, read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.lookups import Lookups
-from proxyconf.sources import open_source
+from proxyconf.sources import has_keys, open_source
 from proxyconf.supervisor import keep_watching
 
 if TYPE_CHECKING:
@@ -42,10 +43,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_ALL = ("/",)
+
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A source, and what it was made from."""
+    """A source, and what it was made from.
+
+    Attributes:
+        needs: The key prefixes it was asked for; all, where there are none to ask for.
+    """
 
     source: Source
     values: Mapping[str, Any]
@@ -82,13 +89,18 @@ def follow(settings: Settings, resources: Resources) -> dict[str, Followed]:
     """
     needs = needs_of(resources)
     return {
-        table.name: Followed(open_source(table, needs), table.values, needs) for table in settings.sources
+        table.name: Followed(open_source(table, needs), table.values, needs if has_keys(table) else _ALL)
+        for table in settings.sources
     }
 
 
 def needs_of(resources: Resources) -> tuple[str, ...]:
-    """Return the key prefixes that templates want."""
-    return tuple(sorted({need for one in resources.resources for need in (*one.needs, *one.require)}))
+    """Return the key prefixes that templates want, without those that another one covers."""
+    needs: list[str] = []
+    for need in sorted({need for one in resources.resources for need in one.needs}):
+        if not any(covers(other, need) for other in needs):
+            needs.append(need)
+    return tuple(needs)
 
 
 class House:

@@ -43,7 +43,7 @@ class Intake:
     def restore(self, listing: Listing) -> None:
         """Let a listing count that was saved by an earlier run, until the source speaks."""
         if feed := self._feeds.get(listing.source):
-            feed.accept(*feed.read(listing))
+            feed.restore(listing)
 
     def take(self, change: Change) -> None:
         """Let a listing count, or hold it."""
@@ -76,7 +76,11 @@ class Intake:
         )
 
     def behind(self) -> tuple[str, ...]:
-        """Return the required sources whose listing was not asked for all that templates want."""
+        """Return the required sources that have not said yet, in this run, all that templates want.
+
+        What an earlier run saved does for routes. Templates have their files in place, and somebody else may
+        have written them meanwhile.
+        """
         return tuple(name for name, feed in self._feeds.items() if feed.policy.required and feed.is_behind)
 
     def silent(self) -> tuple[str, ...]:
@@ -95,13 +99,13 @@ class _Feed:
         self.claims: Claims | None = None
         self.held: tuple[Listing, Claims] | None = None
         self.spoke = False
-        self._suspect = False
+        self._suspect = self._is_restored = False
 
     def take(self, change: Change) -> None:
         listing, claims = self.read(change.listing)
         self.spoke = True
         self._suspect |= change.fresh or self._is_another_store(listing)
-        if self._suspect and lost_share(self.claims, claims) > self.policy.max_loss:
+        if self._suspect and lost_share(self._comparable(listing), claims) > self.policy.max_loss:
             self.held = (listing, claims)
             if self.listing:  # what is only held must not cost a key the last good form that counts
                 self.read(self.listing)
@@ -117,11 +121,23 @@ class _Feed:
 
     @property
     def is_behind(self) -> bool:
-        return self.listing is None or not set(self.needs) <= set(self.listing.needs)
+        return (
+            self.listing is None or self._is_restored or not all(map(self.listing.was_asked_for, self.needs))
+        )
+
+    def _comparable(self, listing: Listing) -> Claims | None:
+        """Return what counts; without its keys for templates where it was asked for others than *listing*."""
+        if self.claims and self.listing and self.listing.needs != listing.needs:
+            return replace(self.claims, pairs={})
+        return self.claims
 
     def accept(self, listing: Listing, claims: Claims) -> None:
         self.listing, self.claims = listing, claims
-        self.held, self._suspect = None, False
+        self.held, self._suspect, self._is_restored = None, False, False
+
+    def restore(self, listing: Listing) -> None:
+        self.accept(*self.read(listing))
+        self._is_restored = True
 
     def _is_another_store(self, listing: Listing) -> bool:
         before = self.listing

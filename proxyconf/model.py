@@ -105,6 +105,15 @@ class Listing:
     last_good: Mapping[str, Entry] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
 
+    def was_asked_for(self, need: str) -> bool:
+        """Tell whether all is in it that the source has of the key prefix *need*."""
+        return any(covers(asked, need) for asked in self.needs)
+
+
+def covers(prefix: str, other: str) -> bool:
+    """Tell whether a key prefix stands for all that *other* stands for; ``/`` is everything."""
+    return other == prefix or other.startswith(f"{prefix.rstrip('/')}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -211,11 +211,11 @@ class Reconciler:
         return wait_s
 
     def _view(self, snapshot: Snapshot) -> View | None:
-        """Return what templates may see; None while a required source is unknown, which is not empty.
+        """Return what templates may see; None until every required source has spoken.
 
         It is another one only where it shows something else, for groups take each one for a reason to act.
         """
-        if self._intake.unknown() or self._intake.behind():
+        if self._intake.behind():
             return None
         shown = self._shown
         if shown is None or shown.snapshot != snapshot:
@@ -266,8 +266,8 @@ class Reconciler:
                 joined.wait_for_nginx()
             wait_s = self._note_failure("installed", str(exc), snapshot, steps)
         except RefusedError as exc:
-            if joined:  # it is the site that is refused, and what is in place passed with the one before
-                await joined.reload()
+            if joined and any(output.is_pending for output in joined.outputs):
+                await self._load_beside(apply, joined, steps)
             wait_s = self._note_failure("refused", str(exc), snapshot, steps)
         except (ReloadError, StateError, CommandError) as exc:
             if joined and isinstance(exc, ReloadRefusedError):
@@ -287,6 +287,18 @@ class Reconciler:
             if view := self._view(snapshot):
                 await joined.install(view)
         apply.also = joined.digest()
+
+    async def _load_beside(self, apply: Apply, joined: Group, steps: Steps) -> None:
+        """Load the templates in place: the site is refused, but they have passed with the one before it."""
+        try:
+            await apply.reload(steps)
+            await joined.settle("nonce")
+        except NotRunningError:
+            joined.wait_for_nginx()
+        except ReloadRefusedError as exc:
+            await joined.unload(str(exc))
+        except (ReloadError, CommandError):
+            pass  # they stay pending, which is said, and the next pass tries again
 
     async def _keep(self, apply: Apply, snapshot: Snapshot) -> None:
         """Save what is proved, and the listings it was made of."""

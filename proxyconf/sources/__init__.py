@@ -5,7 +5,7 @@ To add one, write ``sources/NAME.py`` with
 * ``Settings``: a `proxyconf.config.SourcePolicy`, the keys of its ``[NAME]`` table with their defaults;
 * ``open_source(name, settings, needs)``: returns an object of the `Source` protocol below. *needs* are the
   key prefixes that templates want (``/app/server``: that key and all below it; ``/``: all), for
-  `Listing.pairs`; a source that has no keys passes them over.
+  `Listing.pairs`; a source that has no keys says ``HAS_KEYS = False`` and passes them over.
 
 A source does not retry, queue or sleep between attempts: it raises `SourceError` and the supervisor starts
 it anew. ``tests/unit/test_source_contract.py`` runs over every module here.
@@ -54,6 +54,11 @@ class Source(Protocol):
 def kinds() -> tuple[str, ...]:
     """Return the names of all kinds of source, sorted, without importing them."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
+
+
+def has_keys(table: SourceTable) -> bool:
+    """Tell whether the source that *table* configures depends on what keys templates want."""
+    return bool(getattr(import_module(f"{__name__}.{table.kind}"), "HAS_KEYS", True))
 
 
 def open_source(table: SourceTable, needs: Sequence[str] = ()) -> Source:

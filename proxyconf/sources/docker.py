@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # a stream that says nothing for so many periods may be dead without a sign of it, so another one is opened
 _SILENT_RELISTS = 5
 _JITTER = 0.2
+HAS_KEYS = False  # only containers
 
 
 class Settings(SourcePolicy, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Doc
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
-    del needs  # it has no keys
+    del needs  # see HAS_KEYS
     for key in ("poll", "relist", "timeout"):
         if getattr(settings, key) == 0:
             raise UsageError(f'[{name}] {key}: must be more than 0 (write "5s", or leave it out)')

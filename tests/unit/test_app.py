@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from proxyconf import app, config
 from proxyconf.errors import CommandError, SourceError, StateError, UsageError
+from proxyconf.groups.undo import Undo
 from proxyconf.nginx.folder import parts_of
 from proxyconf.resources.folder import Resources
 from proxyconf.sources import kinds
@@ -169,6 +170,62 @@ async def test_what_was_ignored_is_said(installed: Installed) -> None:
         "reason": "environment PROXYCONF_X: ignored",
         "log_level": "warning",
     } in logs
+
+
+async def test_a_hang_up_reads_the_configuration_again(installed: Installed) -> None:
+    """Which changes the default server, and ends nothing."""
+    root = installed.state / "nginx" / "nginx.conf"
+    asked: list[config.Settings] = []
+
+    def read_again() -> config.Settings:
+        asked.append(installed.settings(default_status=444))
+        return asked[-1]
+
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(app.run(installed.settings(), read_again=read_again))
+        await state_of(installed, "installed")
+        assert b"return 404" in root.read_bytes()
+        os.kill(os.getpid(), signal.SIGHUP)
+        while True:
+            if b"return 444" in root.read_bytes():
+                break
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await task
+    assert len(asked) == 1
+
+
+def unchecked(installed: Installed) -> tuple[Undo, Path]:
+    """Return the journal of a group, and its file, which no check has passed."""
+    dest = installed.path / "dest"
+    undo = Undo(State(installed.state).undo, "group")
+    undo.resume([dest])
+    undo.begin({dest: None}, checked=False)
+    dest.write_text("unchecked")
+    return undo, dest
+
+
+async def test_what_a_killed_run_has_left_is_put_back(installed: Installed) -> None:
+    settings = installed.settings()
+    assert await app.recover(settings, timeout_s=1) == ()
+    assert not installed.state.exists()
+    with State(installed.state).locked():
+        _, dest = unchecked(installed)
+    assert await app.recover(settings, timeout_s=1) == (dest,)
+    assert not dest.exists()
+    assert await app.recover(settings, timeout_s=1) == ()
+
+
+async def test_the_check_of_a_running_one_is_waited_for(installed: Installed) -> None:
+    """What is in place meanwhile is its business; but nobody waits for ever."""
+    with State(installed.state).locked():
+        undo, dest = unchecked(installed)
+        asyncio.get_running_loop().call_later(0.15, undo.checked)
+        assert await app.recover(installed.settings(), timeout_s=30) == ()
+        assert dest.read_text() == "unchecked"
+        undo.begin({dest: None}, checked=False)
+        with pytest.raises(StateError, match=r"recover: after 0\.2 s a check in place has still not ended"):
+            await app.recover(installed.settings(), timeout_s=0.2)
 
 
 async def test_look_returns_what_all_sources_say(installed: Installed) -> None:

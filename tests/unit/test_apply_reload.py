@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from proxyconf.apply import Steps
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
 from tests.unit.fake_nginx import Bench, assert_startable, parts_on_disk, serving, site
 from tests.unit.fakes import now
@@ -42,6 +43,20 @@ async def test_what_was_refused_is_checked_and_reloaded_again(tmp_path: Path) ->
     assert await bench.serve(site("a", "b"))
     assert bench.nginx.hosts() == ["a.test", "b.test"]
     assert (bench.nginx.checks, bench.nginx.signals) == (3, 3)
+
+
+async def test_what_is_served_is_read_anew_for_something_beside_it(tmp_path: Path) -> None:
+    """A template, for example, while the newest site is refused."""
+    bench = await serving(tmp_path, site("a"))
+    bench.nginx.refuse_all = "nonsense"
+    with pytest.raises(RefusedError):
+        await bench.serve(site("a", "b"))
+    await bench.apply.reload(Steps())
+    assert bench.nginx.signals == 2
+    assert bench.nginx.hosts() == ["a.test"]
+    bench.nginx.pid = None
+    with pytest.raises(NotRunningError):
+        await bench.apply.reload(Steps())
 
 
 async def test_back_to_what_is_served_needs_no_reload(tmp_path: Path) -> None:
