@@ -175,11 +175,12 @@ class Board:
         status.sources = list(self._sources.values())
         status.routes = [_route(route, self._snapshot) for route in self._snapshot.routes]
         status.templates = list(self._templates.values())
-        status.problems = list(self._problems)
+        bad = [one for one in status.templates if one.state in ("refused", "failed")]
+        status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
         status.history = list(self._history)
-        if self.nginx.mode == "none" and status.state == "applied" and self._templates:
-            worst = min(self._templates.values(), key=lambda one: _FROM_WORST.index(one.state))
-            reason = f"{worst.dest}: {worst.reason}" if worst.reason else ""
+        if status.state == "applied" and status.templates:
+            worst = min(status.templates, key=lambda one: _FROM_WORST.index(one.state))
+            reason = f"template {worst.dest}: {worst.reason}" if worst.reason else ""
             return msgspec.structs.replace(status, state=worst.state, reason=reason)
         return status
 
@@ -224,8 +225,10 @@ class Board:
         for problem in self._problems:
             if problem not in before:
                 log.warning("problem.found", what=problem.what, where=problem.where, why=problem.why)
-        for problem in sorted(before.difference(self._problems), key=str):
-            log.info("problem.solved", what=problem.what, where=problem.where)
+        still = {(problem.what, problem.where) for problem in self._problems}  # perhaps for another reason
+        gone = {(problem.what, problem.where) for problem in before} - still
+        for what, where in sorted(gone):
+            log.info("problem.solved", what=what, where=where)
 
     def passed(self, done: Pass, applied: AppliedState | None) -> None:
         """Note a proved generation; None where there is no site."""

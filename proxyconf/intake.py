@@ -42,7 +42,8 @@ class Intake:
 
     def restore(self, listing: Listing) -> None:
         """Let a listing count that was saved by an earlier run, until the source speaks."""
-        if feed := self._feeds.get(listing.source):
+        feed = self._feeds.get(listing.source)
+        if feed and feed.listing is None:
             feed.restore(listing)
 
     def take(self, change: Change) -> None:

@@ -239,3 +239,36 @@ def test_one_source_held_does_not_hold_the_other() -> None:
     more = listing(*addresses(2), source="docker")
     made.take(Change(more))
     assert made.listings() == (TEN, more)
+
+
+def test_what_an_earlier_run_saved_is_for_routes_only() -> None:
+    """Somebody else may have written the templates' files meanwhile."""
+    made = Intake({"etcd": SourcePolicy()}, ("/a",))
+    saved = replace(listing(*addresses(4)), pairs={"/a": Entry(b"1")}, needs=("/a",))
+    made.restore(saved)
+    assert (made.unknown(), made.behind()) == ((), ("etcd",))
+    made.take(Change(saved, fresh=True))
+    assert made.behind() == ()
+    made.restore(listing())
+    assert made.listings() == (saved,)
+
+
+def test_other_needs_lose_nothing() -> None:
+    """A template that was taken away is no loss of its keys."""
+    made = Intake({"etcd": SourcePolicy()}, ("/a", "/b"))
+    both = Listing("etcd", pairs={f"/a/{number}": Entry(b"") for number in range(9)}, needs=("/a", "/b"))
+    made.take(Change(both, fresh=True))
+    made.follow({"etcd": SourcePolicy()}, ("/b",))
+    made.take(Change(Listing("etcd", needs=("/b",)), fresh=True))
+    assert made.problems() == ()
+    assert made.listings()[0].needs == ("/b",)
+
+
+def test_a_sudden_loss_of_keys_is_held() -> None:
+    made = Intake({"etcd": SourcePolicy()}, ("/a",))
+    many = Listing("etcd", pairs={f"/a/{number}": Entry(b"") for number in range(9)}, needs=("/a",))
+    made.take(Change(many))
+    made.take(Change(Listing("etcd", needs=("/a",)), fresh=True))
+    (problem,) = made.problems()
+    assert "came back with 0 of 9 keys for templates, so what it had before still counts" in problem.why
+    assert made.listings() == (many,)
