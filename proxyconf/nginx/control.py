@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proxyconf.nginx.places import Places
 
 CHECK_TIMEOUT_S = 30.0
+_LOCK_S = 0.01
 _LOG_TAIL_MAX = 256 << 10
 _EMERG = re.compile(r"^\S+ \S+ \[emerg\] (\d+)#\d+: (.*)$", re.MULTILINE)
 
@@ -201,6 +202,8 @@ async def check_shadow(shadow: Shadow, check: Callable[[Path], Awaitable[str]]) 
         RefusedError: nginx refuses it, in real names.
         StateError: The copies can't be written.
     """
+    while (lock := shadow.lock()) is None:  # noqa: ASYNC110 - it may be another process
+        await asyncio.sleep(_LOCK_S)
     try:
         await asyncio.to_thread(shadow.write)
         return shadow.in_real_names(await check(shadow.main))
@@ -208,6 +211,7 @@ async def check_shadow(shadow: Shadow, check: Callable[[Path], Awaitable[str]]) 
         raise RefusedError(shadow.in_real_names(str(exc)), shadow.in_real_names(exc.output)) from exc
     finally:
         shadow.remove()
+        os.close(lock)
 
 
 def quiet(build: Build) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ is, under the names and from the folder that count when nginx is started.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections import defaultdict
@@ -48,7 +49,8 @@ class _File:
 class Shadow:
     """The tree of a main file, with candidates in the place of some of its files.
 
-    Making one reads the tree, and blocks. Only one at a time may be written.
+    Making one reads the tree, and blocks. Copies have names that are the same each time, so who writes them
+    holds the lock.
 
     Args:
         main: The main file. What is relative in it starts from its folder, as nginx has it.
@@ -81,6 +83,28 @@ class Shadow:
         self.main = self._instead.get(main, main)
         self._real_names = {str(swaps[file]): str(file) for file in self.reached}
         self._real_names |= {str(copy): str(swapped.get(name, name)) for name, copy in self._copies.items()}
+
+    def lock(self) -> int | None:
+        """Be the only one, of all processes, who writes copies of files in the main file's folder.
+
+        Returns:
+            A descriptor, and to close it ends that; None while it is another one.
+
+        Raises:
+            StateError: The folder can't be opened.
+        """
+        try:
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise StateError(f"open {self._folder} to check what is in it: {exc.strerror}") from exc
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(folder)
+            return None
+        except OSError:
+            pass  # a file system without locks: two checks at the same moment are seldom
+        return folder
 
     def write(self) -> None:
         """Write the copies, after those that a killed run has left; blocks.

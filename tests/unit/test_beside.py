@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,6 +170,26 @@ async def test_an_answer_that_does_not_come_is_no_refusal(place: Place) -> None:
     with pytest.raises(CommandError, match=r"not done after 0\.2 s"):
         await (await place.open()).check(place.stage("a.conf"), timeout_s=0.2)
     assert place.files() == ["nginx.conf"]
+
+
+async def test_two_checks_at_the_same_time(place: Place) -> None:
+    """Each is of its own candidate; of two groups, say, or of a person who checks while we do."""
+    place.conf.write_text("include a.conf; include b.conf;\n")
+    place.program(f"sleep 0.1; grep -o '[ab].conf.staged' $conf >>{place.folder}/checked")
+    beside = await place.open()
+    one, other = place.stage("a.conf"), place.stage("b.conf")
+    first, second = await asyncio.gather(beside.check(one), beside.check(other))
+    assert (first, second) == (set(one), set(other))
+    assert sorted((place.folder / "checked").read_text().split()) == ["a.conf.staged", "b.conf.staged"]
+    assert place.files() == ["nginx.conf"]
+
+
+async def test_a_folder_that_can_not_be_opened(place: Place) -> None:
+    place.conf.unlink()
+    beside = await place.open()
+    place.conf.parent.rmdir()
+    with pytest.raises(StateError, match=r"open .*/etc to check what is in it: No such file"):
+        await beside.check(place.stage("nginx.conf"))
 
 
 async def test_what_can_not_be_copied_is_named(place: Place) -> None:
