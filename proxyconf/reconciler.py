@@ -198,7 +198,11 @@ class Reconciler:
             await asyncio.to_thread(self._save)
         except StateError as exc:
             return self._note_failure("failed", str(exc), snapshot, steps)
-        self._note_success(snapshot, steps)
+        if behind := self._intake.behind():
+            self._board.snapshot_made(snapshot, self._problems(snapshot))
+            self._board.waiting(f"for {', '.join(behind)}, for what an earlier run knew may be outdated")
+        else:
+            self._note_success(snapshot, steps)
         return _LOOK_S
 
     async def _bring_site(self, apply: Apply, snapshot: Snapshot, steps: Steps, started: float) -> float:

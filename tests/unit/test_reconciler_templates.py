@@ -85,10 +85,13 @@ async def test_unknown_is_not_empty(tmp_path: Path, lane: Recorder) -> None:
     house.put(keys(a="1"), at=1)
     house.put(keys("consul", needs=("/b",), b="2"), at=12)
     house.put(keys("consul", b="3"), at=14)
-    await house.until(13)
-    assert lane.seen() == []
-    await house.until(15)
-    assert lane.seen() == [{"/a": b"1", "/b": b"3"}]
+    async with house.running():
+        await asyncio.sleep(13)
+        assert lane.seen() == []
+        assert house.board.status().state == "waiting"
+        await asyncio.sleep(2)
+        assert lane.seen() == [{"/a": b"1", "/b": b"3"}]
+        assert house.board.status().state == "applied"
 
 
 async def test_keys_that_stay_are_sorted_once(tmp_path: Path, lane: Recorder) -> None:
