@@ -87,9 +87,11 @@ def test_without_a_check_it_is_checked_all_the_same(site: Site, etcd: EtcdServer
     proxy = site.proxy
     etcd.put("/extra/status", "nonsense")
     site.configure(site.resource(check_cmd=""))
-    proxy.serve()
+    proxy.start()
     assert "invalid return code" in site.until_template("refused")
     assert not site.dest.exists()
+    proxy.start_nginx()
+    proxy.until_serves("a.test", "one")
     etcd.put("/extra/status", "418")
     until(lambda: proxy.ask("extra.test") == "418", "it heals")
     site.until_template("applied")
@@ -104,7 +106,6 @@ def test_before_there_is_a_site(site: Site, etcd: EtcdServer) -> None:
     site.template("other", '{{ services.web[0].host }} {{ routes[0].host }} {{ getv("/extra/status") }}\n')
     site.configure(site.resource(), site.resource("other", dest=str(other), check_cmd=""))
     proxy.start()
-    proxy.until_state("installed")
     assert "invalid return code" in site.until_template("refused")
     until(other.exists, "the other one is written")
     assert other.read_text() == "127.0.0.1 a.test nonsense\n"
@@ -132,7 +133,9 @@ def test_a_group_of_its_own_that_hangs(site: Site, etcd: EtcdServer) -> None:
             reload_cmd=f"until test -e {goes_on}; do sleep 0.05; done",
         ),
     )
-    proxy.serve()
+    proxy.start()
+    site.until_template("installed")
+    proxy.start_nginx()
     site.until_template("applied")
     etcd.transact({"/extra/status": "410", "/site/services/web/1": proxy.backend("two")})
     proxy.until_serves("a.test", "two")
