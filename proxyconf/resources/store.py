@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
-from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from proxyconf.resources import glob
-from proxyconf.resources.arguments import FunctionError
+from proxyconf.resources.arguments import FunctionError, name_of
 from proxyconf.resources.keyspace import AFTER_SLASH
+from proxyconf.resources.pairs import Pair, StoreValue, key_of
 from proxyconf.resources.paths import base, clean, folder
 from proxyconf.values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from proxyconf.model import Entry
     from proxyconf.resources.keyspace import Share
@@ -22,23 +22,6 @@ if TYPE_CHECKING:
 REQUIRED = object()  # no default: the key must be there
 _LAST = chr(0x10FFFF)
 _NEIGHBOURS = 500  # looked at for a likely spelling
-
-
-class Pair(NamedTuple):
-    """A key and its value; Go's templates say ``.Key`` and ``.Value``."""
-
-    key: str
-    value: str
-
-    @property
-    def Key(self) -> str:  # noqa: N802 - confd's name
-        """As `key`."""
-        return self[0]
-
-    @property
-    def Value(self) -> str:  # noqa: N802 - confd's name
-        """As `value`."""
-        return self[1]
 
 
 class Store:
@@ -49,6 +32,7 @@ class Store:
     Args:
         pairs: Keys relative to *prefix*, and values, in which a byte that is no UTF-8 is a lone surrogate
             (``surrogateescape``). Keys are cleaned; of two that then are one, the one that was clean counts.
+            A value that knows no key yet gets to know this one.
         prefix: For messages.
     """
 
@@ -57,7 +41,7 @@ class Store:
         for key, value in pairs:
             cleaned = clean(key if key.startswith("/") else f"/{key}")
             if cleaned == key or cleaned not in found:
-                found[cleaned] = value
+                found[cleaned] = value if key_of(value) else StoreValue(value, prefix + cleaned)
         self._fill([Pair(key, found[key]) for key in sorted(found)], prefix)
 
     @classmethod
@@ -72,31 +56,28 @@ class Store:
         self._keys = [pair[0] for pair in pairs]
         self._prefix = prefix
 
-    @cached_property
-    def _values(self) -> Mapping[str, str]:
-        return dict(self._pairs)  # not before it is needed: many templates only go through lists
-
     def get(self, key: str) -> Pair:
         """Return a key and its value; an empty value counts as any other."""
         return Pair(key, self.getv(key))
 
     def getv(self, key: str, default: object = REQUIRED) -> str:
         """Return a key's value, or *default*, which is returned as it is."""
-        value = self._values.get(key, default)
-        if value is REQUIRED:
-            raise FunctionError(self._missing(key))
-        return value  # type: ignore[return-value] # a default is the template's own business
+        if (found := self._find(key)) is not None:
+            return found.value
+        if default is REQUIRED:
+            raise FunctionError(self._missing(key), name_of(key))
+        return default  # type: ignore[return-value] # it is the template's own business
 
     def exists(self, key: str) -> bool:
         """Return whether the key has a value; a folder has none."""
-        return key in self._values
+        return self._find(key) is not None
 
     def gets(self, pattern: str) -> list[Pair]:
         """Return the keys that match a `glob`, by name."""
         try:
             wanted = glob.compiled(pattern)
         except ValueError as exc:
-            raise FunctionError(str(exc)) from exc
+            raise FunctionError(str(exc), name_of(pattern)) from exc
         found, start = self._pairs[self._starting(wanted.head)], len(wanted.head)
         if wanted.tail is None:  # nearly always, so without a call for each
             return [pair for pair in found if pair[0].find("/", start) < 0]
@@ -109,13 +90,18 @@ class Store:
     def ls(self, path: str) -> list[str]:
         """Return the names right below *path*, sorted, each once; as in a shell, a key lists itself."""
         names = {name for name, _ in self._children(path)}
-        if path in self._values:
+        if self.exists(path):
             names.add(base(path))
         return sorted(names)
 
     def lsdir(self, path: str) -> list[str]:
         """Return the names right below *path* that have something below themselves, sorted."""
         return sorted([name for name, is_folder in self._children(path) if is_folder])
+
+    def _find(self, key: str) -> Pair | None:
+        """Return a key and its value; None where it has none."""
+        at = bisect_left(self._keys, key)  # a dictionary of all would take longer to make than it saves
+        return self._pairs[at] if self._keys[at : at + 1] == [key] else None
 
     def _starting(self, head: str) -> slice:
         """Return where the keys are that start with *head*."""
@@ -139,7 +125,7 @@ class Store:
         """Return why there is no such key, as far as it can be told."""
         below = f" below the prefix {self._prefix!r}" if self._prefix else ""
         right = clean(f"/{key}")
-        if right in self._values:
+        if self.exists(right):
             hint = f"write {right!r}: with a slash at the start and none at the end"
         elif next(self._children(right), None):
             hint = f"it is a folder: write gets({right + '/*'!r}) for what is in it, or ls({right!r})"
@@ -181,4 +167,4 @@ class Stores:
         key = name[len(self._prefix) :]
         if not key.startswith("/") or clean(key) != key:
             self._unclean.add(name)
-        return Pair(key, entry.value.decode("utf-8", "surrogateescape"))
+        return Pair(key, StoreValue(entry.value.decode("utf-8", "surrogateescape"), name))
