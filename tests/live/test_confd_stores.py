@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live import consul_server
+from tests.live.certificates import make_certificates
 from tests.live.confd_lab import ConfdLab
 from tests.live.consul_server import ConsulServer
+from tests.live.etcd_server import EtcdServer
 from tests.unit.dns_server import dns_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.live.etcd_server import EtcdServer
 
 ADDRESS = "127.0.53.53"  # the DNS server's, on the one port that resolvers ask
 TEXT = '{% for pair in gets("/app/server/*") %}{{ pair.Key|base }}={{ pair.Value }} {% endfor %}.\n'
@@ -65,6 +66,36 @@ def test_a_folder_of_yaml_and_json() -> None:
         lab.until_text(dest, "1=10.0.0.1:80 2=10.0.0.2:80 .\n")
         (store / "a.yaml").unlink()
         lab.until_text(dest, "2=10.0.0.2:80 .\n")
+
+
+@pytest.mark.needs("openssl")
+def test_etcd_with_certificates_and_a_password(tmp_path: Path) -> None:
+    """The password from confd.toml, the certificates from flags and the environment."""
+    certificates = dataclasses.replace(make_certificates(tmp_path), mutual=True)
+    with EtcdServer(tmp_path / "etcd", certificates=certificates) as etcd:
+        etcd.put("/prod/app/server/1", "10.0.0.1:80")
+        etcd.enable_auth("root", readers={"confd": ("secret", "/prod/")})
+        node = etcd.url.removeprefix("https://")
+        files = (
+            "-client-cert",
+            str(certificates.path("client")),
+            "-client-key",
+            certificates.path("client-key"),
+        )
+        with ConfdLab("-node", node, "-scheme", "https", *map(str, files)) as lab:
+            lab.extra["CONFD_CLIENT_CAKEYS"] = str(certificates.path("ca"))
+            config = lab.folder / "confd.toml"
+            config.write_text(
+                'basic_auth = true\nusername = "confd"\npassword = "secret"\nprefix = "/prod"\n'
+            )
+            dest = lab.text("name", TEXT, keys=["/app"])
+            done = lab.once("-config-file", str(config))
+            assert (done.returncode, dest.read_text()) == (0, "1=10.0.0.1:80 .\n"), done.stderr
+            config.write_text(config.read_text().replace("secret", "wrong"))
+            denied = lab.once("-config-file", str(config), "-backend-timeout", "1s")
+            assert denied.returncode == 1
+            assert "wrong user or password" in denied.stdout
+            assert "secret" not in done.stderr + denied.stdout
 
 
 @pytest.mark.needs("root", "unshare")
