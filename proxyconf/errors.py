@@ -1,7 +1,7 @@
 """Errors proxyconf raises on purpose, named for what the caller does about them.
 
-Anything else that escapes is a bug: inside a source it is isolated (see `supervisor`), in the core it ends
-the process.
+Anything else that escapes is a bug: inside a source or a group of templates it is isolated (see `supervisor`
+and `groups.lane`), in the core it ends the process.
 """
 
 

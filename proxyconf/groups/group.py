@@ -63,9 +63,9 @@ class Group:
         self._complaints: dict[Output, str] = {}
 
     @property
-    def reloads(self) -> int:
-        """How many commands were run to reload something."""
-        return self._reloading.count
+    def commands(self) -> int:
+        """How many commands were run, to check or to reload."""
+        return self._installing.checks + self._reloading.count
 
     async def resume(self) -> None:
         """Take up what an earlier run has left; where its journal can't be read, `install` tries again."""

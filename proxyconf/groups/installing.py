@@ -30,9 +30,13 @@ class Installing:
         nginx: The nginx in whose context those are checked that ask for it.
         running: Where the check commands are listed.
         sync_only: Without any check.
+
+    Attributes:
+        checks: How many there were.
     """
 
     def __init__(self, *, undo: Undo, nginx: Beside | None, running: Running, sync_only: bool) -> None:
+        self.checks = 0
         self._undo = undo
         self._nginx = nginx
         self._running = running
@@ -76,6 +80,7 @@ class Installing:
 
     async def _install_together(self, nginx: Beside, wishes: Sequence[Wish]) -> list[Wish]:
         """Check in context, and install what passes; return what nginx reaches by no include."""
+        self.checks += 1
         try:
             verdict = await check_together(nginx, wishes, self._running)
         except (CommandError, StateError) as exc:
@@ -101,6 +106,7 @@ class Installing:
 
     async def _complaint(self, wish: Wish, check: Command) -> str:
         """Return what the check has against it; "" for nothing."""
+        self.checks += 1
         dest = wish.output.dest
         argv = commands.filled_in(check, src=dest.staged, dest=dest.path)
         try:

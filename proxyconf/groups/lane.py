@@ -65,12 +65,18 @@ class Lane:
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
             except TimeoutError:
-                if not await self.group.is_due():
+                if not await self._is_due():
                     continue
             return
 
+    async def _is_due(self) -> bool:
+        try:
+            return await self.group.is_due()
+        except Exception:  # noqa: BLE001 - the pass that comes now will tell
+            return True
+
     async def _bring(self) -> float:
-        view, started, reloads = self._view, time.perf_counter(), self.group.reloads
+        view, started, commands = self._view, time.perf_counter(), self.group.commands
         if view is None:
             raise AssertionError
         crash = ""
@@ -83,7 +89,7 @@ class Lane:
             for output in self.group.outputs:
                 output.note("failed", crash)
         self._crash = crash
-        if self.group.reloads > reloads:
+        if self.group.commands > commands:
             self._bucket.spend(time.perf_counter() - started)
         if view is self._view:
             self.settled.set()

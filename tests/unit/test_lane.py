@@ -41,7 +41,7 @@ class FakeGroup:
         brought: When it began to bring which view.
         takes_s: How long one takes.
         wait_s: How soon it wants to look again.
-        costs_reload: Whether each is a reload.
+        runs_command: Whether each runs one.
         due: Whether there is something to do without a change.
         looks: When it was asked that.
         crash: Is raised.
@@ -49,11 +49,11 @@ class FakeGroup:
 
     def __init__(self) -> None:
         self.outputs = (Noting(), Noting())
-        self.reloads = 0
+        self.commands = 0
         self.brought: list[tuple[float, View]] = []
         self.takes_s = 0.0
         self.wait_s = 5.0
-        self.costs_reload = False
+        self.runs_command = False
         self.due = False
         self.looks: list[float] = []
         self.crash: Exception | None = None
@@ -66,13 +66,15 @@ class FakeGroup:
     async def bring(self, seen: View) -> float:
         self.brought.append((now(), seen))
         await asyncio.sleep(self.takes_s)
-        self.reloads += self.costs_reload
+        self.commands += self.runs_command
         if self.crash:
             raise self.crash
         return self.wait_s
 
     async def is_due(self) -> bool:
         self.looks.append(now())
+        if self.crash:
+            raise self.crash
         return self.due
 
     def end_soon(self) -> None:
@@ -166,10 +168,10 @@ async def test_a_change_does_not_wait_for_the_next_look() -> None:
         assert group.times() == [0, 2]
 
 
-async def test_reloads_are_bounded() -> None:
+async def test_commands_are_bounded() -> None:
     """Three at once, then one per half second; each brings what is newest then."""
     group = FakeGroup()
-    group.costs_reload = True
+    group.runs_command = True
     async with running(group) as lane:
         for number in range(200):
             lane.want(view(a=str(number)))
@@ -179,7 +181,7 @@ async def test_reloads_are_bounded() -> None:
         assert group.brought[-1][1].keyspace.below(("/app/a",))
 
 
-async def test_what_reloads_nothing_is_not_slowed_down() -> None:
+async def test_what_runs_nothing_is_not_slowed_down() -> None:
     group = FakeGroup()
     async with running(group) as lane:
         for number in range(20):
