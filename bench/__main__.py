@@ -35,7 +35,17 @@ _MEASUREMENTS: dict[str, Callable[[Lab, Effort], Report]] = {
     "templates": templates.measure,
     "idle": idle.measure,
 }
-_SHORT = Effort(changes=6, bursts=3, storm_s=6, idle_s=5, is_large=False)
+_SHORT = Effort(
+    changes=6,
+    bursts=3,
+    storm_s=6,
+    starts=1,
+    idle_s=5,
+    is_large=False,
+    template_keys=1000,
+    templates=10,
+    template_changes=2,
+)
 _WRONG, _USAGE, _INTERRUPTED = 1, 2, 130
 
 
@@ -76,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 measured, whatever the figures are; 1 something was not right; 2 can't run.",
     )
     parser.add_argument(
-        "--short", action="store_true", help="fewer, without the largest site: about a minute"
+        "--short", action="store_true", help="fewer, without the largest sites: about a minute"
     )
     parser.add_argument("--only", action="append", choices=_MEASUREMENTS, help="this one; may be repeated")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="default: %(default)s")

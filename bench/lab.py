@@ -32,8 +32,9 @@ class Effort:
         idle_s: Length of the silence, in seconds.
         sizes: Keys, of those sizes that `changes` knows.
         is_large: Whether the site of 10,000 endpoints is measured.
-        template_keys: Of the one template, and of all the many together.
+        template_keys: Of one template, and of many together.
         templates: How many those are.
+        template_changes: Single changes of each.
     """
 
     changes: int = 30
@@ -45,6 +46,7 @@ class Effort:
     is_large: bool = True
     template_keys: int = 10_000
     templates: int = 100
+    template_changes: int = 30
 
 
 @dataclass(frozen=True, slots=True)

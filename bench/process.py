@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def cpu_of(pid: int) -> Cpu:
     """Return the CPU time of the process *pid*."""
     # after the name, which may hold anything
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system, children_user, children_system = map(int, fields[11:15])
-    return Cpu((user + system) / _TICKS_PER_S, (children_user + children_system) / _TICKS_PER_S)
+    children_user, children_system = map(int, fields[13:15])
+    # its clock, as clock_getcpuclockid(3) names it: to the nanosecond, where stat counts in 10 ms
+    own = time.clock_gettime(~pid << 3 | 2)
+    return Cpu(own, (children_user + children_system) / _TICKS_PER_S)
 
 
 def memory_of(pid: int) -> Memory:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from bench.pair import Direct, Pair, Served
 
-_PAUSE_S = 0.5  # twice between two puts; a reload is proved after 110 to 200 ms
 _STEPS = ("template.rendered", "template.written", "template.applied")
 _HEAD = ("ms, medians", "put acked", "event", "render", "check, install", "reload", "first answer", "proof")
 
@@ -24,22 +23,33 @@ class Turns:
     """Changes of a program, and of its floor, in turn.
 
     Attributes:
+        pause_s: After each, long enough for the proof; with whatever else is between two puts to the program,
+            also for a new token.
         own_s: CPU time of the program for all of them, its children apart.
     """
 
     pair: Pair
+    pause_s: float
     served: list[Served] = field(default_factory=list)
     directly: list[Direct] = field(default_factory=list)
     own_s: float = 0.0
+    _logged: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._logged = self.pair.product.events()[1]
 
     def take_one(self) -> None:
         """Make one change of both."""
         cpu = self.pair.product.cpu()
         self.served.append(self.pair.change())
-        self.pair.pause(_PAUSE_S)
+        self.pair.pause(self.pause_s)
         self.own_s += self.pair.product.cpu().since(cpu).own
         self.directly.append(self.pair.change_directly())
-        self.pair.pause(_PAUSE_S)
+        self.pair.pause(self.pause_s)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what the program has logged meanwhile."""
+        return self.pair.product.events(self._logged)[0]
 
     @property
     def ms(self) -> float:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench.burst import in_flight
+from bench.confd_job import template_site, templates
 from bench.figures import Row, delays, median, quantile, reloads_allowed, shown, table
+from bench.pair import Served
+from bench.poller import Seen
 from bench.process import cpu_of, memory_of
+from bench.product import Place
 from bench.site import PROBE, PROBE_KEY, Addresses, site_of
+from bench.store import Put
+from bench.templates import judged
+from bench.turns import renders, step_line, step_table
 from proxyconf.board import Pass
+from proxyconf.confd.command import parse
+from proxyconf.resources.folder import read_resources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -98,9 +113,70 @@ def test_a_site_has_as_many_keys_as_asked_for(keys: int, services: int) -> None:
     assert site.hosts[PROBE] == (site.keys[PROBE_KEY],)
 
 
+def test_keys_for_templates() -> None:
+    """The first key is the probe's, too; no address is there twice."""
+    site = template_site(resources=3, keys_of_each=4, addresses=Addresses(80))
+    assert site.hosts[PROBE] == (site.keys[site.probe_key],) == (site.hosts["r0.bench.test"][0],)
+    assert (len(site.keys), len(set(site.keys.values())), len(site.hosts)) == (12, 12, 4)
+
+
+def test_resources_as_confds_users_have_them(tmp_path: Path) -> None:
+    """What is written is understood, and nginx's main file is the floor's but for the files it includes."""
+    job = templates(2)(Place(tmp_path, 8080, "http://127.0.0.1:2379", tmp_path / "notice.log"))
+    job.prepare()
+    asked = parse(job.command("/bench")[1:], {})
+    found = read_resources(asked.settings)
+    assert (found.problems, found.warnings) == ((), ())
+    assert [(one.needs, one.dest.name) for one in found.resources] == [
+        (("/bench/r0",), "r0.conf"),
+        (("/bench/r1",), "r1.conf"),
+    ]
+    for one in found.resources:
+        one.dest.write_text(f"# {one.src}")
+    tree = job.tree()
+    assert sorted(tree.parts.values()) == [b"# r0.tmpl", b"# r1.tmpl"]
+    assert all(f"include parts/{name};".encode() in tree.root for name in tree.parts)
+
+
+def test_what_was_rendered_is_judged() -> None:
+    assert judged(["r0", "r0"], 2) == (0, ())
+    assert judged(["r0", "r1", "r1"], 2) == (
+        2,
+        (
+            "templates: 1 renders for 2 changes, as the program says",
+            "templates: rendered without a change of theirs: r1",
+        ),
+    )
+
+
+def logged(at: float, event: str, **more: object) -> dict[str, Any]:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{round(at % 1 * 1e6):06}Z"
+    return {"timestamp": stamp, "event": event, "dest": "/etc/r0.conf", **more}
+
+
+def test_steps_of_a_templates_change() -> None:
+    """One that was tried twice tells nothing."""
+    served = [Served(60.0, Put(0, 2_000_000, at), Seen(), "") for at in (1000.0, 1010.0)]
+    events = [
+        logged(1000.02, "template.rendered", duration_ms=5.0),
+        logged(1000.045, "template.written"),
+        logged(1000.15, "template.applied"),
+        *[logged(1010.0 + delay, "template.rendered", duration_ms=90.0) for delay in (0.1, 0.2)],
+    ]
+    line = step_line("one", served, events)
+    assert line == ("one", "2.0", "15.0", "5.0", "25.0", "15.0", "60.0", "150.0")
+    assert step_table([line])[-1].splitlines()[1].split() == list(line)
+    assert step_line("none", served[1:], events)[1:] == ("",) * 7
+    assert renders(events) == ["r0"] * 3
+
+
 def test_linux_tells_cpu_and_memory() -> None:
+    """Of our own process, and of another one."""
     before = cpu_of(os.getpid())
-    assert before.own >= 0
-    assert cpu_of(os.getpid()).since(before).own >= 0
+    sum(range(100_000))
+    assert 0 < cpu_of(os.getpid()).since(before).own < 10
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert 0 < cpu_of(other.pid).own < 10
+        other.kill()
     memory = memory_of(os.getpid())
     assert 0 < memory.pss <= memory.rss <= memory.peak
