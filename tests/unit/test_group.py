@@ -540,21 +540,31 @@ async def test_nginx_refuses_the_site(bench: Bench, nginx: FakeBeside) -> None:
     assert bench.reason("a") == f"reload nginx: why {BACK}"
 
 
-async def test_commands_end_with_us(bench: Bench) -> None:
-    """After some seconds, with all their children; what is in place stays, and its reload is due."""
-    resource = bench.resource("a", reload=command("sleep 60; true"))
-    group = bench.group(resource)
+async def test_our_end_gives_some_seconds(bench: Bench) -> None:
+    """To what is under way: a container's end does not wait for longer than ten."""
+    group = bench.group(bench.resource("a"))
     group.end_soon()
+    await asyncio.sleep(2)
+    assert not group._running.ended
+    await asyncio.sleep(7)
+    assert group._running.ended
+
+
+async def test_commands_end_with_us(bench: Bench) -> None:
+    """With all their children; what is in place stays, and its reload is due."""
+    group = bench.group(bench.resource("a", reload=command("sleep 60; true")))
+    asyncio.get_running_loop().call_later(0.2, group._running.end)
     await group.bring(view(a="1"))
-    assert asyncio.get_running_loop().time() == pytest.approx(3, abs=0.1)
     assert bench.states["a"].state == "failed"
-    assert "ended by signal 9" in bench.reason("a")
     assert bench.texts() == {"a": "1"}
+    group = await later_run(bench.group(bench.resource("a", reload=bench.reload)))
+    await group.bring(view(a="1"))
+    assert (bench.is_in("a"), bench.reloads()) == (("applied", "command"), 1)
 
 
 async def test_a_check_in_place_ends_with_us(bench: Bench) -> None:
     group = bench.group(bench.resource("a", check=command("sleep 60; true")))
-    group.end_soon()
+    asyncio.get_running_loop().call_later(0.2, group._running.end)
     await group.bring(view(a="1"))
     assert bench.texts() == {}
     assert bench.left_overs() == []
@@ -563,7 +573,7 @@ async def test_a_check_in_place_ends_with_us(bench: Bench) -> None:
 async def test_nobody_waits_for_proof_at_our_end(bench: Bench, nginx: FakeBeside) -> None:
     nginx.hup = "ignore"
     group = on_nginx(bench, nginx)
-    group.end_soon()
+    asyncio.get_running_loop().call_later(2, group._running.end)
     await group.bring(view(a="1"))
-    assert asyncio.get_running_loop().time() == pytest.approx(3, abs=0.2)
+    assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.2)
     assert bench.is_in("a") == ("failed", "")

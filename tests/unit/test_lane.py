@@ -12,11 +12,10 @@ from structlog.testing import capture_logs
 from proxyconf.groups.lane import Lane
 from proxyconf.tables import Pace
 from tests.unit.fakes import now
-from tests.unit.grouping import Bench, command, view
+from tests.unit.grouping import view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from proxyconf.groups.group import Group
     from proxyconf.groups.rendering import View
@@ -226,19 +225,3 @@ async def test_an_end_waits_for_what_is_under_way() -> None:
         lane.want(view(a="1"))
         await asyncio.sleep(1)
     assert (now(), group.hurried_at) == (2, 1)
-
-
-async def test_an_end_cuts_a_command_that_hangs(tmp_path: Path) -> None:
-    """With a real one: some seconds, and nothing half done is left."""
-    bench = Bench(tmp_path)
-    started = bench.path / "started"
-    check = command(f"touch {started}; sleep 60; true")
-    group = bench.group(bench.resource("a", check=check), bench.resource("b"))
-    async with running(group) as lane:
-        lane.want(view(a="1", b="1"))
-        while not started.exists():  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.01)
-        before = now()
-    assert now() - before <= 3.5
-    assert bench.texts() == {"b": "1"}
-    assert bench.left_overs() == []
