@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxyconf.command import Running
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.nginx.beside import open_beside
 from proxyconf.nginx.check_line import parse
@@ -169,6 +170,16 @@ async def test_an_answer_that_does_not_come_is_no_refusal(place: Place) -> None:
     place.program("exec sleep 60")
     with pytest.raises(CommandError, match=r"not done after 0\.2 s"):
         await (await place.open()).check(place.stage("a.conf"), timeout_s=0.2)
+    assert place.files() == ["nginx.conf"]
+
+
+async def test_a_check_can_be_cut_short(place: Place) -> None:
+    """Our own end does not wait for it."""
+    place.program("exec sleep 60")
+    beside, running = await place.open(), Running()
+    asyncio.get_running_loop().call_later(0.1, running.end)
+    with pytest.raises(CommandError, match="nginx was ended by signal 9"):
+        await beside.check(place.stage("a.conf"), running=running)
     assert place.files() == ["nginx.conf"]
 
 
