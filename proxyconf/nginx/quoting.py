@@ -41,6 +41,18 @@ _PART = re.compile(r"[a-z]-[0-9a-f]{16}\.conf")
 T = TypeVar("T")
 
 
+class UnquotableError(BadValueError):
+    """A text can't be quoted.
+
+    Attributes:
+        reason: Why, without the text, which may be a password.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"value {text[:40]!r}: {reason}")
+        self.reason = reason
+
+
 class Token(str):
     """One token of nginx's configuration, safe as it is. Made in this module only."""
 
@@ -238,7 +250,7 @@ def _matching(pattern: re.Pattern[str], text: str, what: str, hint: str) -> Toke
 
 def _quoted(text: str, escaped: str) -> Token:
     if len(_encoded(escaped)) > TOKEN_BYTES_MAX:
-        raise BadValueError(f"value {text[:40]!r}...: longer than {TOKEN_BYTES_MAX} bytes (shorten it)")
+        raise UnquotableError(text, f"is longer than {TOKEN_BYTES_MAX} bytes (shorten it)")
     return Token(f'"{escaped}"')
 
 
@@ -248,7 +260,7 @@ def _escaped(text: str) -> str:
 
 def _printable(text: str) -> str:
     if found := _CONTROL.search(text):
-        raise BadValueError(f"value {text[:40]!r}: control character {found[0]!r} (remove it)")
+        raise UnquotableError(text, f"has the control character {found[0]!r} (remove it)")
     return text
 
 
@@ -256,4 +268,4 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise BadValueError(f"value {text[:40]!r}: not Unicode text (remove the lone surrogate)") from None
+        raise UnquotableError(text, "is not Unicode text (remove the lone surrogate)") from None

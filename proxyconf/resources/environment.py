@@ -7,7 +7,7 @@ from functools import wraps
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, Undefined
+from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.ext import LoopControlExtension
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,13 +16,14 @@ from jinja2.utils import missing
 from proxyconf.resources.arguments import TEXT_MAX, FunctionError
 from proxyconf.resources.filters import FILTERS
 from proxyconf.resources.functions import Server
-from proxyconf.resources.store import Pair
+from proxyconf.resources.pairs import Pair, StoreValue, key_of
 from proxyconf.resources.views import PARTS, HostRoute, ServiceEndpoint
+from proxyconf.resources.whitespace import by_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jinja2 import BaseLoader
+    from jinja2 import BaseLoader, TemplateRuntimeError
 
     from proxyconf.resources.views import Part
 
@@ -59,10 +60,8 @@ class Environment(ImmutableSandboxedEnvironment):
         part: Callable[[Part], Any],
     ) -> None:
         super().__init__(
-            trim_blocks=True,
-            lstrip_blocks=True,
             keep_trailing_newline=True,
-            undefined=StrictUndefined,
+            undefined=_Undefined,
             finalize=_printed,
             extensions=[LoopControlExtension],
             loader=loader,
@@ -74,6 +73,11 @@ class Environment(ImmutableSandboxedEnvironment):
         self.filters = FILTERS
         self.context_class = _Context
         self.part = part
+
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """Return the source with its white space as it is to be in the output; see `whitespace`."""
+        source = super().preprocess(source, name, filename)
+        return by_lines(source, self.lex(source, name, filename))
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - any value
         """Return an attribute, if the sandbox lets it be seen."""
@@ -102,6 +106,25 @@ class _Context(Context):
         return found
 
 
+class _Undefined(StrictUndefined):
+    """What is not defined; a value of the store is named by its key, not shown."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,  # noqa: ANN401 - any value
+        name: str | None = None,
+        exc: type[TemplateRuntimeError] = UndefinedError,
+    ) -> None:
+        if isinstance(name, StoreValue):
+            hint = hint or f"nothing has the name that is the value of {key_of(name)!r} (write .get(...)?)"
+        elif isinstance(obj, StoreValue):
+            hint = hint or f"the value of {key_of(obj)!r} is a text without {name!r} (write json(...) first?)"
+        super().__init__(hint, obj, name, exc)
+
+
 def _forgiving(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return *function*, which is about what is missing, so that it takes what is undefined for null."""
 
@@ -115,7 +138,7 @@ def _forgiving(function: Callable[..., Any]) -> Callable[..., Any]:
 def _printed(value: Any) -> Any:  # noqa: ANN401 - any value
     """Return *value* as it is printed, or refuse what nobody means to print."""
     kind = type(value)
-    if kind is str or kind is int:  # nearly always
+    if kind is str or kind is StoreValue or kind is int:  # nearly always
         return value
     if kind is bool:
         return "true" if value else "false"

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2.filters import FILTERS as OF_JINJA
 
 from proxyconf import values
-from proxyconf.errors import BadValueError
 from proxyconf.nginx import quoting
-from proxyconf.resources.arguments import named, text
+from proxyconf.resources.arguments import named, refused, text
 from proxyconf.resources.functions import PURE
 
 if TYPE_CHECKING:
@@ -28,13 +27,13 @@ _NO_FILTERS = {"coalesce", "dict", "pluck", "regexReplaceAll", "seq", *_VALUE_LA
 def nginx_quote(value: object) -> str:
     """Return any text as one argument of a directive; nginx can't quote a dollar sign: it is refused."""
     if "$" in text(value):
-        raise BadValueError("nginx would read a variable at the $ (nginx_quote_plain, where it expands none)")
+        raise refused(value, "has a $, a variable to nginx (nginx_quote_plain, where it expands none)")
     return nginx_quote_plain(value)
 
 
 def nginx_quote_plain(value: object) -> str:
     """Return any text as one argument where nginx expands no variables, such as a location's."""
-    return quoting.quote_plain(text(value))
+    return _quoted(quoting.quote_plain, value)
 
 
 def server_name(value: object) -> str:
@@ -59,7 +58,14 @@ def port(value: object) -> str:
 
 def upstream_name(value: object) -> str:
     """Return an upstream's name for a service of any name: the same one at every place."""
-    return quoting.upstream(text(value))
+    return _quoted(quoting.upstream, value)
+
+
+def _quoted(quote: Callable[[str], str], value: object) -> str:
+    try:
+        return quote(text(value))
+    except quoting.UnquotableError as exc:
+        raise refused(value, exc.reason) from exc
 
 
 def _value_last(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from proxyconf.resources.arguments import (
     is_empty,
     items,
     mapping,
+    refused,
     text,
 )
 
@@ -152,7 +153,7 @@ def atoi(value: object) -> int:
     """Return the whole number that a text is."""
     written = text(value)
     if not _INTEGER.fullmatch(written) or int(written) not in _INT64:
-        raise FunctionError("is no whole number (digits only, perhaps with a sign)")
+        raise refused(value, "is no whole number (digits only, perhaps with a sign)")
     return int(written)
 
 
@@ -160,7 +161,7 @@ def parse_bool(value: object) -> bool:
     """Return whether a text says yes: 1, t, true, or no: 0, f, false."""
     written = text(value)
     if written not in _TRUE | _FALSE:
-        raise FunctionError("is neither true nor false (write one of these, or 1 or 0)")
+        raise refused(value, "is neither true nor false (write one of these, or 1 or 0)")
     return written in _TRUE
 
 
@@ -244,7 +245,7 @@ def _parsed(value: object) -> Any:  # noqa: ANN401 - any JSON
     try:
         return _DECODER.decode(text(value))
     except (ValueError, RecursionError) as exc:
-        raise FunctionError(f"is no JSON ({exc})") from exc
+        raise refused(value, f"is no JSON ({exc})") from exc
 
 
 def _read(value: object, kind: type[T], name: str) -> T:
@@ -252,5 +253,5 @@ def _read(value: object, kind: type[T], name: str) -> T:
     if found is None:
         return kind()
     if not isinstance(found, kind):
-        raise FunctionError(f"is JSON, but no {name} (use {_FITTING.get(type(found), 'fromJson')})")
+        raise refused(value, f"is JSON, but no {name} (use {_FITTING.get(type(found), 'fromJson')})")
     return found

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from proxyconf.resources import paths
-from proxyconf.resources.arguments import TEXT_MAX, FunctionError, count, integer, items, text
+from proxyconf.resources.arguments import TEXT_MAX, count, integer, items, refused, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def base64_decode(value: object) -> str:
     try:
         return base64.b64decode(plain, validate=True).decode(errors=_BYTES)
     except ValueError as exc:
-        raise FunctionError(f"is no base64 ({exc})") from exc
+        raise refused(value, f"is no base64 ({exc})") from exc
 
 
 def indent(spaces: object, value: object) -> str:
@@ -205,7 +205,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as exc:
-        raise FunctionError(f"is no regular expression ({exc})") from exc
+        raise refused(pattern, f"is no regular expression ({exc})") from exc
 
 
 def _group(match: re.Match[str], name: str | None) -> str:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHOWN = 400
+_NAME_SHOWN = 100
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
 _NO_MEMBER = re.compile(r"'(?:[\w.]+\.)?(\w+) object' has no (attribute|element) (.+)", re.DOTALL)
+_QUOTED = re.compile(r"""(['"]).*\1""", re.DOTALL)
 _SET = re.compile(r"\{%-?\s*(?:set|for|macro|with)\s+(\w+)(?:\s*,\s*(\w+))?")
 _UNKNOWN = re.compile(r"No (filter|test) named '(.+)'\.?")
 
@@ -50,8 +52,7 @@ def reason(exc: BaseException, names: Collection[str], filters: Collection[str],
         filters: All filters.
         folder: Where templates are.
     """
-    said = " ".join(str(exc).split())
-    said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+    said = _cut(" ".join(str(exc).split()), _SHOWN)
     if isinstance(exc, TemplateNotFound):
         return f"there is no such template in {folder}: {said}"
     if isinstance(exc, SecurityError):
@@ -75,8 +76,14 @@ def _undefined(said: str, names: Collection[str]) -> str:
         hint = _near(found[1], names) or "set it first, or write a text in quotes"
         return f"{found[1]!r} is undefined ({hint})"
     if found := _NO_MEMBER.fullmatch(said):
-        return f"a {found[1]} has no {found[2]} {found[3]}"
+        name = _cut(found[3], _NAME_SHOWN)
+        mend = f" (write .get({name}) where it may be missing, or test it: ... is defined)"
+        return f"a {found[1]} has no {found[2]} {name}{mend if found[1] == 'dict' else ''}"
     return said
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _near(word: str, names: Collection[str]) -> str:
@@ -92,6 +99,8 @@ def _python(exc: BaseException, said: str) -> str:
         return "it would need more memory than there is"
     if isinstance(exc, UnicodeEncodeError):
         return "half a surrogate pair is printed (a value in JSON has one, such as \\ud800)"
+    if isinstance(exc, ValueError):
+        said = _QUOTED.sub("'...'", said)  # what it could not read, which may be a secret
     if "builtin_function_or_method" in said:
         said += "; a name in data that is also a dictionary's own, such as items, is written data['items']"
     return f"{said} ({type(exc).__name__})" if said else type(exc).__name__

@@ -124,6 +124,8 @@ class Store:
     def _missing(self, key: str) -> str:
         """Return why there is no such key, as far as it can be told."""
         below = f" below the prefix {self._prefix!r}" if self._prefix else ""
+        if key_of(key):
+            return f"its value is not the name of a key{below} (did you mean its .Key?)"
         right = clean(f"/{key}")
         if self.exists(right):
             hint = f"write {right!r}: with a slash at the start and none at the end"

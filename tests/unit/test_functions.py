@@ -12,7 +12,8 @@ import pytest
 
 from proxyconf.resources.arguments import FunctionError
 from proxyconf.resources.functions import functions
-from proxyconf.resources.store import Pair, Store
+from proxyconf.resources.pairs import Pair
+from proxyconf.resources.store import Store
 from proxyconf.resources.world import Lookup, Used, World
 
 if TYPE_CHECKING:
@@ -130,14 +131,14 @@ def test_a_server_answers_to_the_names_of_confd() -> None:
         ),
         pytest.param(
             ["split", "a"],
-            "split 'a': missing a required argument: 'separator' (write split(value, separator))",
+            "split: missing a required argument: 'separator' (write split(value, separator))",
             id="one",
         ),
-        pytest.param(["getv", 1, 2, 3], "getv 1: too many positional arguments (write", id="too many"),
-        pytest.param(["div", 1, 0], "div 1: division by zero", id="division"),
+        pytest.param(["getv", 1, 2, 3], "getv: too many positional arguments (write", id="too many"),
+        pytest.param(["div", 1, 0], "div: division by zero", id="division"),
         pytest.param(["getenv", None], "getenv: null is no text", id="kind"),
         pytest.param(
-            ["toJson", {1, 2}], "toJson {1, 2}: Object of type set is not JSON serializable", id="Python's"
+            ["toJson", {1, 2}], "toJson: Object of type set is not JSON serializable", id="Python's"
         ),
     ],
 )

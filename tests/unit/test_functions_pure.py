@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxyconf.resources.arguments import FunctionError
 from proxyconf.resources.functions import PURE
-from proxyconf.resources.store import Pair
+from proxyconf.resources.pairs import Pair
 
 INTEGERS = st.integers(-1000, 1000)
 
@@ -157,36 +158,39 @@ def test_base64_takes_any_bytes(value: bytes) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(["join", "abc", ","], "join: 'abc' is no list", id="no list"),
-        pytest.param(["join", {}, ","], "join: {} is no list", id="nor is a dictionary"),
+        pytest.param(["join", "abc", ","], "join: a text is no list", id="no list"),
+        pytest.param(["join", {}, ","], "join: a dictionary is no list", id="nor is a dictionary"),
         pytest.param(["join", 5, ","], "join: 5 is no list", id="nor a number"),
-        pytest.param(["base", ["a"]], "base: ['a'] is no text", id="no text"),
-        pytest.param(["keys", []], "keys: [] is no dictionary", id="no dictionary"),
-        pytest.param(["add", "1", 2], "add: '1' is no whole number (write atoi('1'))", id="text in sums"),
-        pytest.param(["add", 1, 2.5], "add 1: 2.5 is no whole number", id="point in sums"),
-        pytest.param(["add", True, 1], "add: True is no whole number", id="truth in sums"),
-        pytest.param(["mod", 1, 0], "mod 1: division by zero", id="nothing left over"),
-        pytest.param(["atoi", "1_0"], "atoi '1_0': is no whole number (digits", id="Python's digits"),
+        pytest.param(["base", Pair("/a", "x")], "base: a pair is no text (write its .Value)", id="a pair"),
+        pytest.param(["base", iter("a")], "base: a list is no text", id="a sequence"),
+        pytest.param(["base", date(2000, 1, 1)], "base: a date is no text", id="something else"),
+        pytest.param(["base", ["a"]], "base: a list is no text", id="no text"),
+        pytest.param(["keys", []], "keys: a list is no dictionary", id="no dictionary"),
+        pytest.param(["add", "1", 2], "add: a text is no whole number (write atoi(...))", id="text in sums"),
+        pytest.param(["add", 1, 2.5], "add: 2.5 is no whole number", id="point in sums"),
+        pytest.param(["add", True, 1], "add: true is no whole number", id="truth in sums"),
+        pytest.param(["mod", 1, 0], "mod: division by zero", id="nothing left over"),
+        pytest.param(["atoi", "1_0"], "atoi: a text is no whole number (digits", id="Python's digits"),
         pytest.param(
-            ["atoi", "9223372036854775808"], "atoi '9223372036854775808': is no", id="too many digits"
+            ["atoi", "9223372036854775808"], "atoi: a text is no whole number", id="too many digits"
         ),
-        pytest.param(["parseBool", "yes"], "parseBool 'yes': is neither true nor false", id="yes"),
-        pytest.param(["seq", 1, 10**9], "seq 1: more than 100000 numbers, up to 1000000000", id="long seq"),
+        pytest.param(["parseBool", "yes"], "parseBool: a text is neither true nor false", id="yes"),
+        pytest.param(["seq", 1, 10**9], "seq: more than 100000 numbers, up to 1000000000", id="long seq"),
         pytest.param(["repeat", 10**9, "ab"], "repeat: 1000000000 is not from 0 to 5000000", id="huge"),
         pytest.param(["indent", -1, "a"], "indent: -1 is not from 0 to 1000", id="negative"),
-        pytest.param(["map", 5], "map 5: 'int' object is not iterable", id="no pairs"),
-        pytest.param(["map", "a"], "map 'a': the last name has no value", id="name alone"),
-        pytest.param(["map", "a", 1, "b"], "map 'a': the last name has no value", id="odd"),
-        pytest.param(["json", "[1]"], "json '[1]': is JSON, but no object (use jsonArray)", id="array"),
-        pytest.param(["jsonArray", "{}"], "jsonArray '{}': is JSON, but no array (use json)", id="object"),
-        pytest.param(["json", "1"], "json '1': is JSON, but no object (use fromJson)", id="number"),
-        pytest.param(["json", "{"], "json '{': is no JSON (Expecting property name", id="half"),
-        pytest.param(["json", "[" * 100_000], "json '[[[[", id="deep"),
-        pytest.param(["json", '{"a": NaN}'], "json '{\"a\": NaN}': is no JSON (NaN is no number", id="nan"),
-        pytest.param(["toJson", float("inf")], "toJson inf: Out of range", id="infinite"),
-        pytest.param(["base64Decode", "a"], "base64Decode 'a': is no base64 (", id="base64"),
+        pytest.param(["map", 5], "map: 'int' object is not iterable", id="no pairs"),
+        pytest.param(["map", "a"], "map: the last name has no value", id="name alone"),
+        pytest.param(["map", "a", 1, "b"], "map: the last name has no value", id="odd"),
+        pytest.param(["json", "[1]"], "json: a text is JSON, but no object (use jsonArray)", id="array"),
+        pytest.param(["jsonArray", "{}"], "jsonArray: a text is JSON, but no array (use json)", id="object"),
+        pytest.param(["json", "1"], "json: a text is JSON, but no object (use fromJson)", id="number"),
+        pytest.param(["json", "{"], "json: a text is no JSON (Expecting property name", id="half"),
+        pytest.param(["json", "[" * 100_000], "json: a text is no JSON (maximum", id="deep"),
+        pytest.param(["json", '{"a": NaN}'], "json: a text is no JSON (NaN is no number", id="nan"),
+        pytest.param(["toJson", float("inf")], "toJson: Out of range", id="infinite"),
+        pytest.param(["base64Decode", "a"], "base64Decode: a text is no base64 (", id="base64"),
         pytest.param(
-            ["regexFind", "(", "a"], "regexFind '(': is no regular expression (missing )", id="regex"
+            ["regexFind", "(", "a"], "regexFind: a text is no regular expression (missing )", id="regex"
         ),
     ],
 )

@@ -138,14 +138,22 @@ def test_values_are_quoted_for_nginx(folder: Folder, source: str, expected: str)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        pytest.param("{{ 'a$b'|nginx_quote }}", "nginx_quote: a text has a $, a variable to nginx (", id="$"),
         pytest.param(
-            "{{ 'a$b'|nginx_quote }}", "nginx_quote 'a$b': nginx would read a variable at the $", id="$"
+            "{{ 'a\\n'|nginx_quote }}", "nginx_quote: a text has the control character '\\n' (", id="line end"
         ),
-        pytest.param("{{ 'a\\n'|nginx_quote }}", "nginx_quote 'a\\n': value 'a\\n'", id="line end"),
+        pytest.param(
+            f"{{{{ {'a' * 4001!r}|nginx_quote }}}}", "nginx_quote: a text is longer than 4000", id="long"
+        ),
+        pytest.param(
+            "{{ getv('/app/bytes')|upstream_name }}",
+            "upstream_name '/prod/app/bytes': is not Unicode text",
+            id="bytes",
+        ),
         pytest.param("{{ 'a;b'|server_name }}", "server_name: 'a;b' is no host name (", id="host"),
         pytest.param("{{ 'db:80'|endpoint }}", "endpoint: 'db:80' is no address (", id="name"),
         pytest.param("{{ 'a'|location }}", "location: 'a' is no path (start it with /)", id="path"),
-        pytest.param("{{ 0|port }}", "port 0: '0' is no port (", id="port"),
+        pytest.param("{{ 0|port }}", "port: '0' is no port (", id="port"),
     ],
 )
 def test_what_can_not_be_quoted_for_nginx_is_an_error(folder: Folder, source: str, message: str) -> None:

@@ -30,7 +30,10 @@ def folder(tmp_path: Path) -> Folder:
         ("{% for k, val in [] %}{% endfor %}{{ vel }}", "1: 'vel' is undefined (did you mean val?)"),
         ("{{ something.else }}", "1: 'something' is undefined (set it first, or write a text in quotes)"),
         ("{{ get('/app/name').Val }}", "1: a Pair has no attribute 'Val'"),
-        ("{{ services.nope }}", "1: a dict has no attribute 'nope'"),
+        (
+            "{{ services.nope }}",
+            "1: a dict has no attribute 'nope' (write .get('nope') where it may be missing, or test it: ... is",
+        ),
         ("{{ 'a'|toUper }}", "1: there is no filter 'toUper' (did you mean toUpper?)"),
         ("{{ '/a'|getv }}", "1: there is no filter 'getv' (write getv(...)"),
         ("{{ 'a'|xyzzy }}", "1: there is no filter 'xyzzy'"),

@@ -14,7 +14,8 @@ from proxyconf.model import Entry
 from proxyconf.resources import glob
 from proxyconf.resources.arguments import FunctionError
 from proxyconf.resources.keyspace import Share
-from proxyconf.resources.store import Pair, Store, Stores
+from proxyconf.resources.pairs import Pair
+from proxyconf.resources.store import Store, Stores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
