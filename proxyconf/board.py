@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _HISTORY = 20
-_FROM_WORST = ("failed", "refused", "starting", "waiting", "installed", "applied")
+_FROM_WORST = ("failed", "refused", "starting", "waiting", "reloading", "installed", "applied")
 _CHANGES_SHOWN = 12
 
 
@@ -62,10 +62,10 @@ class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dest: The file it is written to.
         src: The template.
-        state: ``starting``; ``waiting`` for keys; ``applied``; ``installed``: checked and in place, to be
-            loaded at nginx's start or by a reload that is due later; ``refused``: by its check or its own
-            text, the last good file is in place; ``failed``: could not be written, or the reload is not
-            proved and is tried again.
+        state: ``starting``; ``waiting`` for keys; ``applied``; ``reloading``; ``installed``: checked and in
+            place, to be loaded at nginx's start or by a reload that is due later; ``refused``: by its check
+            or its own text, the last good file is in place; ``failed``: could not be written, or the reload
+            is not proved and is tried again.
         since: Unix time of that state.
         reason: Why it is not applied.
         proof: Of what was applied last: nonce, workers, command, written (see `proxyconf.state.Record`).
@@ -277,11 +277,13 @@ class Board:
         before = self._templates.get(now.dest, TemplateState(dest=now.dest, src=now.src))
         self._templates[now.dest] = now
         if now.state == "applied":
-            if (before.state, before.applied_at) == (now.state, now.applied_at):
+            if before.applied_at == now.applied_at and before.state in ("starting", "reloading", "applied"):
                 return
             log.info("template.applied", dest=now.dest, proof=now.proof)
         else:
             if (before.state, before.reason) == (now.state, now.reason):
+                return
+            if now.state == "reloading":
                 return
             tells = {"refused": log.error, "failed": log.error, "installed": log.warning}
             tells.get(now.state, log.info)(f"template.{now.state}", dest=now.dest, reason=now.reason)

@@ -194,6 +194,8 @@ class House:
             name for name, one in self._design.followed.items() if not one.is_like(design.followed.get(name))
         ]
         # the commands of two lanes must not meet at one file
+        for lane in self._lanes:
+            lane.let_finish()
         await _end([*self._lanes.values(), *(self._watches.pop(name) for name in gone)])
         self._lanes.clear()
         kept = {name: self._design.followed[name] for name in self._watches}
@@ -228,13 +230,10 @@ class House:
         self.board.templates_known(output.state for group in groups for output in group.outputs)
         for name in self._settings.warnings:
             log.warning("setting.ignored", reason=name)
-        log.info(
-            event,
-            sources=list(self._design.followed),
-            templates=sum(len(group.outputs) for group in groups),
-            nginx=self._design.nginx.version,
-            root=self._design.nginx.root,
-        )
+        nginx = self._design.nginx
+        site = {} if nginx.mode == "none" else {"nginx": nginx.version, "root": nginx.root}
+        templates = sum(len(group.outputs) for group in groups)
+        log.info(event, sources=list(self._design.followed), templates=templates, **site)
 
 
 async def _end(tasks: list[asyncio.Task[NoReturn]]) -> None:

@@ -93,7 +93,7 @@ async def uninterrupted(
 
     Args:
         coro: What must not be left half done.
-        hurry: Is called at the first cancellation, to make it end soon.
+        hurry: Is called at each cancellation, to make it end soon.
     """
     task = asyncio.ensure_future(coro)
     cancelled: asyncio.CancelledError | None = None
@@ -103,7 +103,7 @@ async def uninterrupted(
         except asyncio.CancelledError as exc:
             if task.done() and task.cancelled():
                 raise
-            if cancelled is None and hurry is not None:
+            if hurry is not None:
                 hurry()
             cancelled = exc
         except Exception:  # noqa: BLE001 - task.result() below raises it

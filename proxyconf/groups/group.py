@@ -24,7 +24,8 @@ _LOOK_S = 5.0
 _LOOK_FOR_START_S = 0.5
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0
-_GRACE_S = 3.0  # for a command under way when we are to end: a container is killed after 10 s
+_GRACE_S = 8.0  # for a command under way when we are to end: a container is killed after 10 s
+_RELOADING = "in place; its reload is under way"
 _NO_NGINX = "checked and in place; no nginx runs on it, whose start will load it"
 _DELAYED = "checked and in place; its reload waits for min_reload_interval"
 _NOT_LOADED = "checked and in place, and not loaded, for nginx could not load the site (it is tried again)"
@@ -96,9 +97,15 @@ class Group:
             return True
         return any([await output.has_drifted() for output in self.outputs])
 
-    async def bring(self, view: View) -> float:
-        """Do what is due; return the seconds until the next look."""
-        await self.install(view)
+    @property
+    def is_pending(self) -> bool:
+        """Whether something in place may not be in effect yet."""
+        return bool(self._pending())
+
+    async def bring(self, view: View | None) -> float:
+        """Do what is due, by what is known, if anything is; return the seconds until the next look."""
+        if view is not None:
+            await self.install(view)
         if not self._undo.has_unchecked:
             await self.reload()
         return self.tell()
@@ -135,6 +142,9 @@ class Group:
         due = [output for output in due if output.resource.reload is not None]
         if not due:
             return
+        for output in due:
+            if not output.is_troubled and output not in self._complaints:  # of which a new try is no news
+                output.note("reloading", _RELOADING)
         outcome = await self._reloading.reload(due)
         self._awaits_nginx = outcome.finds_no_nginx
         await self._settle(outcome.proved, outcome.proof)

@@ -37,6 +37,7 @@ class Lane:
         self._view: View | None = None
         self._arrived = asyncio.Event()
         self._crash = ""
+        self._may_finish = False
 
     def want(self, view: View) -> None:
         """Let *view* be what the group is to bring into effect."""
@@ -45,17 +46,30 @@ class Lane:
             self.settled.clear()
             self._arrived.set()
 
+    def let_finish(self) -> None:
+        """Let what is under way have all its time at the next cancellation: the program goes on."""
+        self._may_finish = True
+
+    def _hurry(self) -> None:
+        if self._may_finish:
+            self._may_finish = False
+        else:
+            self.group.end_soon()
+
     async def run(self) -> NoReturn:
         """Bring views into effect for ever; a cancellation waits for what is under way, some seconds at most.
+
+        Before the first view, only a reload that an earlier run has left undone is made up for.
 
         A bug in it is logged with its traceback, told, and does not end the other groups.
         """
         await self.group.resume()
-        await self._arrived.wait()
+        if not self.group.is_pending:
+            await self._arrived.wait()
         while True:
             await asyncio.sleep(max(0.0, self._bucket.ready_at() - self._clock()))
             self._arrived.clear()
-            wait_s = await uninterrupted(self._bring(), hurry=self.group.end_soon)
+            wait_s = await uninterrupted(self._bring(), hurry=self._hurry)
             await self._next(wait_s)
 
     async def _next(self, wait_s: float) -> None:
@@ -77,8 +91,6 @@ class Lane:
 
     async def _bring(self) -> float:
         view, started, commands = self._view, time.perf_counter(), self.group.commands
-        if view is None:
-            raise AssertionError
         crash = ""
         try:
             wait_s = await self.group.bring(view)
@@ -91,6 +103,6 @@ class Lane:
         self._crash = crash
         if self.group.commands > commands:
             self._bucket.spend(time.perf_counter() - started)
-        if view is self._view:
+        if view is not None and view is self._view:
             self.settled.set()
         return wait_s

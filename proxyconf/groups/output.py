@@ -62,7 +62,7 @@ class Manner:
 
     Attributes:
         in_context: Its check asks the nginx of the group.
-        adopts: A file that we never wrote and that has the right content needs neither check nor reload.
+        adopts: A file that we never wrote and that has the right content needs no reload.
         keeps_stage: What was staged and is not put in place stays beside it.
     """
 
@@ -120,12 +120,17 @@ class Output:
         """When what is in place was put there, in seconds since boot."""
         return self.dest.changed_at() if self._installed_at is None else self._installed_at
 
+    @property
+    def _adopts(self) -> bool:
+        return self._manner.adopts and not self._is_ours
+
     async def resume(self, *, begun: bool) -> None:
         """Take up what an earlier run has left, which may have *begun* to put a file in place."""
         self.record = self._saved_record = await asyncio.to_thread(
             self._saved.load_record, self.resource.dest
         )
         self._is_ours = begun or self.record is not None
+        self.note(self.state.state)
         await self.unstage()
 
     async def unstage(self) -> None:
@@ -165,7 +170,7 @@ class Output:
         if wish.is_new:
             return wish
         digest = digest_of(content)
-        if self._manner.adopts and not self._is_ours:
+        if self._adopts and self.resource.check is None:
             await self.save(Record(installed=digest, proved=digest, proof="written", at=time.time()))
         if self.record is None or self.record.installed != digest:
             return wish
@@ -203,19 +208,19 @@ class Output:
         if not wish.is_new:
             self._installed_at = None  # somebody else has put it there
             await self.mend(wish)
-        before = self.record or Record(installed="")
-        await self.save(
-            msgspec.structs.replace(
-                before,
-                installed=digest_of(wish.form.content),
-                # a reload that the same content had before was for what somebody else then put in its place
-                proved="" if wish.is_new else before.proved,
-                clock=wish.clock,
-            )
+        before, digest = self.record or Record(installed=""), digest_of(wish.form.content)
+        # a reload that the same content had before was for what somebody else then put in its place
+        after = msgspec.structs.replace(
+            before, installed=digest, proved="" if wish.is_new else before.proved, clock=wish.clock
         )
         if wish.is_new:
             self._in_place = self._stamp, wish.form.content
-        log.info("template.written", dest=str(self.dest.path), bytes=len(wish.form.content))
+            was_edited = before.installed == digest  # so it was there, and is not any more
+            event = "template.edit_undone" if was_edited else "template.written"
+            log.info(event, dest=str(self.dest.path), bytes=len(wish.form.content))
+        elif self._adopts:
+            after = msgspec.structs.replace(after, proved=digest, proof="written", at=time.time())
+        await self.save(after)
 
     async def proved(self, proof: str) -> None:
         """Note that what is in place is in effect."""
@@ -228,6 +233,7 @@ class Output:
         """Note that the file which was proved last is in place again."""
         now = await asyncio.to_thread(self.dest.now)
         digest = digest_of(now.content) if now else ""
+        log.info("template.put_back", dest=str(self.dest.path))
         if self.record is not None:
             await self.save(msgspec.structs.replace(self.record, installed=digest, proved=digest))
 

@@ -154,7 +154,7 @@ def _key(resource: Resource, nginx: Beside | None, site: Path | None) -> str:
 def _group(key: str, members: _Members, around: Around) -> Group:
     adopts = members.nginx is None
     outputs = [
-        _output(resource, around, in_context=in_context, adopts=adopts and resource.check is None)
+        _output(resource, around, in_context=in_context, adopts=adopts)
         for resource, in_context in members.resources
     ]
     undo = Undo(around.state.undo, key)

@@ -175,7 +175,7 @@ class Bench:
     Attributes:
         etc: Where all destinations are.
         states: How it stands with each, by the name of its file.
-        history: Name, state and reason whenever that was another one.
+        history: Name, state and reason whenever that was another one, but for what passes by itself.
         answers: What look-ups come to.
         reload: A command that is a signal to the fake nginx, and leaves a line in ``hup``.
     """
@@ -240,9 +240,11 @@ class Bench:
 
     def _note(self, now: TemplateState) -> None:
         name = Path(now.dest).stem
-        before, self.states[name] = self.states.get(name), now
-        if before is None or (before.state, before.reason) != (now.state, now.reason):
-            self.history.append((name, now.state, now.reason))
+        self.states[name] = now
+        told = (name, now.state, now.reason)
+        last = next((one for one in reversed(self.history) if one[0] == name), None)
+        if now.state not in ("starting", "reloading") and told != last:
+            self.history.append(told)
 
     def is_in(self, name: str) -> tuple[str, str]:
         """Return the state of a template, and what its last proof was."""

@@ -42,6 +42,7 @@ class FakeGroup:
         wait_s: How soon it wants to look again.
         runs_command: Whether each runs one.
         due: Whether there is something to do without a change.
+        is_pending: Whether an earlier run has left a reload undone.
         looks: When it was asked that.
         crash: Is raised.
     """
@@ -49,11 +50,11 @@ class FakeGroup:
     def __init__(self) -> None:
         self.outputs = (Noting(), Noting())
         self.commands = 0
-        self.brought: list[tuple[float, View]] = []
+        self.brought: list[tuple[float, View | None]] = []
         self.takes_s = 0.0
         self.wait_s = 5.0
         self.runs_command = False
-        self.due = False
+        self.due = self.is_pending = False
         self.looks: list[float] = []
         self.crash: Exception | None = None
         self.resumed = 0
@@ -62,7 +63,7 @@ class FakeGroup:
     async def resume(self) -> None:
         self.resumed += 1
 
-    async def bring(self, seen: View) -> float:
+    async def bring(self, seen: View | None) -> float:
         self.brought.append((now(), seen))
         await asyncio.sleep(self.takes_s)
         self.commands += self.runs_command
@@ -225,3 +226,33 @@ async def test_an_end_waits_for_what_is_under_way() -> None:
         lane.want(view(a="1"))
         await asyncio.sleep(1)
     assert (now(), group.hurried_at) == (2, 1)
+
+
+async def test_a_program_that_goes_on_hurries_nothing() -> None:
+    """As when the configuration is read again; but if it is to end meanwhile, it must end soon."""
+    group = FakeGroup()
+    group.takes_s = 60
+    lane = Lane(cast("Group", group), pace=Pace())
+    task = asyncio.create_task(lane.run())
+    lane.want(view(a="1"))
+    await asyncio.sleep(1)
+    lane.let_finish()
+    task.cancel()
+    await asyncio.sleep(20)
+    assert group.hurried_at is None
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert (now(), group.hurried_at) == (60, 21)
+
+
+async def test_a_reload_that_was_left_undone_waits_for_no_view() -> None:
+    """Its store may be down; and nobody takes that for the outcome of a view."""
+    group = FakeGroup()
+    group.is_pending = True
+    async with running(group) as lane:
+        await asyncio.sleep(1)
+        assert (group.brought, lane.settled.is_set()) == ([(0, None)], False)
+        lane.want(seen := view(a="1"))
+        await lane.settled.wait()
+        assert group.brought[1:] == [(1, seen)]
