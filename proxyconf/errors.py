@@ -57,6 +57,10 @@ class StateError(ProxyconfError):
     """Our own folder can't be used (permission, a full disk, another proxyconf)."""
 
 
+class NoCopyError(StateError):
+    """nginx's files can't be copied beside themselves to be checked with a candidate: check it in place."""
+
+
 class StateInUseError(StateError):
     """Another proxyconf uses the state folder."""
 

@@ -5,8 +5,8 @@ Three forms of a ``check_cmd``:
 * ``nginx -t [-c F]``: run on a copy of the files that lead from F to the candidates, with all of them in it,
   so that neither a candidate passes that nginx would not load, nor one is refused for its predecessor;
 * one with ``{{.src}}``: run on the staged file;
-* any other, or a file that nginx reaches by no include: run with the candidate in place, after its
-  predecessor was noted in the journal.
+* any other, or where nginx reaches the file by no include or its own files can't be copied: run with the
+  candidate in place, after its predecessor was noted in the journal.
 """
 
 from __future__ import annotations

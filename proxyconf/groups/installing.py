@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import CommandError, StateError
+from proxyconf.errors import CommandError, NoCopyError, StateError
 from proxyconf.groups import commands
 from proxyconf.groups.checks import check_together
 
@@ -79,10 +79,12 @@ class Installing:
             await self._install_alone(wish)
 
     async def _install_together(self, nginx: Beside, wishes: Sequence[Wish]) -> list[Wish]:
-        """Check in context, and install what passes; return what nginx reaches by no include."""
+        """Check in context, and install what passes; return what can only be checked in place."""
         self.checks += 1
         try:
             verdict = await check_together(nginx, wishes, self._running)
+        except NoCopyError:
+            return list(wishes)  # its folder is read-only, in a container for example
         except (CommandError, StateError) as exc:
             _note_failed(wishes, exc)
             return []

@@ -18,7 +18,7 @@ from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import CommandError, StateError
+from proxyconf.errors import CommandError, NoCopyError, StateError
 from proxyconf.nginx.syntax import includes
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Shadow:
             try:
                 _write_like(copy, self._text(self._files[name]), self._files[name].source)
             except OSError as exc:
-                raise StateError(
+                raise NoCopyError(
                     f"copy {name} to check it: {exc.strerror} (the copy goes into the same folder: run as"
                     " root, and let that be writable)"
                 ) from exc

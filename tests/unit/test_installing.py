@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.errors import CommandError, StateError
+from proxyconf.errors import CommandError, NoCopyError, StateError
 from proxyconf.groups.undo import recover
 from tests.unit.grouping import NGINX_TEST, Bench, FakeBeside, command, view, without
 
@@ -120,6 +120,17 @@ async def test_what_nginx_does_not_reach_is_checked_in_place(bench: Bench, nginx
     nginx.refuse = lambda _: ""
     await group.bring(view(a="bad", b="2"))
     assert (bench.texts(), checks(bench)) == ({"a": "1", "b": "2"}, 2)
+    assert "exit code 1" in bench.reason("a")
+
+
+async def test_where_nothing_can_be_copied_it_is_checked_in_place(bench: Bench, nginx: FakeBeside) -> None:
+    """As in a container whose nginx.conf is read-only."""
+    nginx.error = NoCopyError("copy /etc/nginx/nginx.conf: read-only")
+    check = command(in_place(bench))
+    group = bench.group(bench.resource("a", check=check, reload=bench.reload), nginx=nginx)
+    await group.bring(view(a="1"))
+    await group.bring(view(a="bad"))
+    assert (bench.texts(), checks(bench)) == ({"a": "1"}, 2)
     assert "exit code 1" in bench.reason("a")
 
 
