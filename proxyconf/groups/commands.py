@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+import time
 from typing import TYPE_CHECKING
+
+import structlog
 
 from proxyconf.command import run_command
 from proxyconf.errors import CommandError
@@ -12,8 +16,10 @@ from proxyconf.errors import CommandError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxyconf.command import Running
+    from proxyconf.command import Completed, Running
     from proxyconf.resources.table import Command
+
+log = structlog.get_logger(__name__)
 
 _PLACE = re.compile(r"\{\{-?\s*\.(src|dest)\s*-?\}\}")
 _OUTPUT_SHOWN = 300
@@ -66,8 +72,24 @@ async def run(argv: tuple[str, ...], *, timeout_s: float, running: Running) -> N
     Raises:
         CommandError: It can't be run, failed, or did not end in time; says what it printed last.
     """
-    done = await run_command(argv, timeout_s=timeout_s, running=running)
+    started = time.perf_counter()
+    try:
+        done = await run_command(argv, timeout_s=timeout_s, running=running)
+    except CommandError as exc:
+        _log(argv, started, reason=str(exc))
+        raise
+    said = " ".join(done.output.split())[-_OUTPUT_SHOWN:]
+    _log(argv, started, code=done.code, output=said)
     if done.code:
-        how = f"exit code {done.code}" if done.code > 0 else f"ended by signal {-done.code}"
-        said = " ".join(done.output.split())[-_OUTPUT_SHOWN:]
-        raise CommandError(f"run {shown(argv)}: {how}: {said or 'it printed nothing'}")
+        raise CommandError(f"run {shown(argv)}: {_end_of(done, running)}: {said or 'it printed nothing'}")
+
+
+def _log(argv: tuple[str, ...], started: float, **outcome: object) -> None:
+    ms = round((time.perf_counter() - started) * 1000, 1)
+    log.debug("command.ran", argv=shown(argv), duration_ms=ms, **outcome)
+
+
+def _end_of(done: Completed, running: Running) -> str:
+    if running.ended and done.code == -signal.SIGKILL:
+        return "ended, because proxyconf is to end"
+    return f"exit code {done.code}" if done.code > 0 else f"ended by signal {-done.code}"

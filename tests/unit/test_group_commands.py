@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxyconf.command import Running
 from proxyconf.errors import CommandError
@@ -110,6 +112,44 @@ async def test_why_a_command_failed(argv: tuple[str, ...], message: str) -> None
     with pytest.raises(CommandError) as caught:
         await commands.run(argv, timeout_s=20, running=Running())
     assert str(caught.value) == message
+
+
+async def test_what_we_ended_ourselves() -> None:
+    """It is no fault of the command's, unlike what it came to by itself meanwhile."""
+    running = Running()
+    running.end()
+    with pytest.raises(CommandError) as caught:
+        await commands.run(("sleep", "60"), timeout_s=20, running=running)
+    assert str(caught.value) == "run sleep 60: ended, because proxyconf is to end: it printed nothing"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        pytest.param(
+            ("/bin/sh", "-c", "echo  fine"),
+            {"argv": "echo  fine", "code": 0, "output": "fine"},
+            id="as it was written",
+        ),
+        pytest.param(
+            ("/bin/sh", "-c", "seq 1000; false"),
+            {"argv": "seq 1000; false", "code": 1, "output": " ".join(map(str, range(1, 1001)))[-300:]},
+            id="its last words",
+        ),
+        pytest.param(
+            ("/none/x", "a b"),
+            {"argv": "/none/x 'a b'", "reason": "run /none/x: No such file or directory (is it installed, and"
+             " may we run it?)"},
+            id="not run",
+        ),
+    ],
+)  # fmt: skip
+async def test_at_level_debug_each_is_told(argv: tuple[str, ...], told: dict[str, object]) -> None:
+    with capture_logs() as logs, suppress(CommandError):
+        await commands.run(argv, timeout_s=20, running=Running())
+    (line,) = logs
+    assert isinstance(line.pop("duration_ms"), float)
+    assert line == {"event": "command.ran", "log_level": "debug"} | told
 
 
 async def test_only_the_end_of_long_output_is_told() -> None:
