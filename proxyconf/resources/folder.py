@@ -18,13 +18,13 @@ import tomli
 from proxyconf.errors import UsageError
 from proxyconf.model import Problem
 from proxyconf.resources.table import KEYS, Resource, read_table
+from proxyconf.tables import Confd
 from proxyconf.values import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from proxyconf.config import Settings, TemplateTable
-    from proxyconf.tables import Confd
 
 TABLE, BACKEND = "template", "backend"
 _TEMPLATE = "template"
@@ -53,6 +53,7 @@ def read_resources(settings: Settings) -> Resources:
     """Read all resources; blocks."""
     confd = settings.tables.confd
     reader = _Reader(confd)
+    reader.look_for_folder()
     for table in settings.templates:
         reader.add_table(table)
     for file in (*confd.files, *reader.files_below(confd.dir / "conf.d")):
@@ -91,6 +92,12 @@ class _Reader:
         self.warnings: list[Problem] = []
         self._confd = confd
         self._seen: set[str] = set()
+
+    def look_for_folder(self) -> None:
+        """Say that the folder is not there, which is well only where nobody has named it."""
+        folder = self._confd.dir
+        if folder != Confd().dir and not folder.is_dir():
+            self._set_aside(str(folder), "no such folder (the one with conf.d and templates in it)")
 
     def files_below(self, folder: Path) -> Iterator[Path]:
         """Yield every ``*toml`` in the order of confd: hidden ones, too, but not behind links to folders."""

@@ -252,3 +252,15 @@ def test_a_folder_that_cannot_be_read_any_more(tmp_path: Path) -> None:
     unreadable = Problem("template", f"{tmp_path}/conf.d/x", "list: Permission denied (may we read it?)")
     now = with_last_good(Resources(before.resources[:1], (unreadable,)), before)
     assert names(now) == ["a", "b"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """It is not one without resources, and what was read there still counts."""
+    before = found(tmp_path / "x", {"a.toml": resource("a")})
+    (tmp_path / "x").rename(tmp_path / "y")
+    (tmp_path / "p.toml").write_text(f"[confd]\ndir = '{tmp_path}/x'\n[nginx]\nmode = 'none'")
+    now = read_resources(load(tmp_path / "p.toml", kinds=()))
+    (problem,) = now.problems
+    assert str(problem) == f"template {tmp_path}/x: no such folder (the one with conf.d and templates in it)"
+    assert now.warnings == ()
+    assert with_last_good(now, before).resources == before.resources
