@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from proxyconf.board import Status
     from proxyconf.config import Settings
-    from proxyconf.model import Listing, Snapshot
+    from proxyconf.model import Listing, Problem, Snapshot
     from proxyconf.sources import Source
 
 
@@ -37,12 +37,12 @@ class Outcome:
     Attributes:
         status: Everything there is to say.
         settled: All required sources have spoken, and the outcome is a final one.
-        set_aside: A template resource can't be used, so that nobody has written its file.
+        set_aside: The template resources that can't be used, so that nobody has written their files.
     """
 
     status: Status
     settled: bool
-    set_aside: bool
+    set_aside: tuple[Problem, ...]
 
 
 def state_path(settings: Settings) -> Path:
@@ -91,7 +91,7 @@ async def once(settings: Settings, *, timeout_s: float) -> Outcome:
         raise Shutdown
 
     house = await _work(settings, until_settled)
-    return Outcome(house.board.status(), settled=settled, set_aside=bool(house.set_aside))
+    return Outcome(house.board.status(), settled=settled, set_aside=house.set_aside)
 
 
 async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]]) -> House:

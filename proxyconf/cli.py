@@ -19,12 +19,11 @@ from proxyconf.status import ask_confirm, ask_status
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
     from proxyconf.app import Outcome
     from proxyconf.config import Settings
-    from proxyconf.model import Problem
-    from proxyconf.preview import Draft
+    from proxyconf.preview import Preview
 
     Load = Callable[[], Settings]
 
@@ -197,11 +196,19 @@ def once(load: Load, timeout: str) -> None:
 
 def _end(outcome: Outcome) -> None:
     """Say how one run ended, by the exit code, too."""
-    for problem in outcome.status.problems:
-        click.echo(f"warning: {problem}", err=True)
-    click.echo(report.outcome_line(outcome.status, settled=outcome.settled))
+    line = report.outcome_line(outcome.status, settled=outcome.settled)
+    bad = {one.dest for one in outcome.status.templates if one.state in ("refused", "failed")}
+    for problem in dict.fromkeys((*outcome.set_aside, *outcome.status.problems)):
+        if problem.why not in line:
+            _say("error" if problem in outcome.set_aside or problem.where in bad else "warning", problem)
+    click.echo(line)
     if not (outcome.settled and report.is_well(outcome.status)) or outcome.set_aside:
         sys.exit(_FAILED)
+
+
+def _say(word: str, *what: object) -> None:
+    for one in what:
+        click.echo(f"{word}: {one}", err=True)
 
 
 @main.command()
@@ -215,18 +222,26 @@ def render(load: Load, out: Path | None, timeout: str) -> None:
     Examples:
       proxyconf render --docker | less
       proxyconf render -c proxyconf.toml --out /tmp/site
+
+    Exit codes: 0 all files; 1 a template can't be rendered, or its file not be put in place, or a source does
+    not answer; 2 a mistake in configuration or use.
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    files, problems = asyncio.run(preview.render(_with_sources(load), timeout_s=_seconds(timeout)))
-    for problem in problems:
-        click.echo(f"warning: {problem}", err=True)
+    made = asyncio.run(preview.render(_with_sources(load), timeout_s=_seconds(timeout)))
+    _say("error", *made.errors)
+    _say("warning", *made.warnings)
     if out is None:
-        for name, content in files.items():
-            click.echo(f"# ==> {name}\n{content.decode()}")
-        return
-    preview.write(out, files)
-    click.echo(f"{len(files)} files in {out}")
+        for name, content in made.files.items():
+            click.echo(f"# ==> {name}\n{content.decode(errors='replace')}")
+    else:
+        preview.write(out, made.files)
+        click.echo(f"{len(made.files)} files in {out}")
+    for draft in made.drafts:
+        if attributes := draft.attributes():
+            click.echo(attributes, err=True)
+    if made.errors:
+        sys.exit(_FAILED)
 
 
 @main.command()
@@ -240,10 +255,24 @@ def check(load: Load) -> None:
 
     Exit codes: 0 all is well; 1 nginx is missing or refuses the file; 2 a mistake in the configuration.
     """
+    _check(_with_sources(load))
+
+
+def _check(settings: Settings) -> None:
+    """Print what is wrong, all of it, and what is well."""
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    for line in asyncio.run(preview.check(_with_sources(load))):
-        click.echo(line)
+    found = preview.read(settings)
+    _say("error", *found.mistakes)
+    _say("warning", *found.warnings)
+    if found.mistakes:
+        sys.exit(_USAGE)
+    click.echo(f"configuration: well; sources: {', '.join(found.sources)}")
+    if found.templates:
+        click.echo(f"templates: {found.templates}")
+    if settings.tables.nginx.mode != "none":
+        for line in asyncio.run(preview.check_site(settings)):
+            click.echo(line)
 
 
 @main.command()
@@ -322,31 +351,26 @@ def _do(read: Callable[[], confd.Asked]) -> None:
     asked = read()
     set_up(asked.settings.tables.log)
     if asked.check:
-        for line in asyncio.run(preview.check(asked.settings)):
-            click.echo(line)
+        _check(asked.settings)
     elif asked.noop:
-        for warning in asked.settings.warnings:
-            click.echo(f"warning: {warning}", err=True)
-        _show(*asyncio.run(preview.drafts(asked.settings, timeout_s=asked.timeout_s)))
+        _show(asyncio.run(preview.render(asked.settings, timeout_s=asked.timeout_s)))
     elif asked.onetime:
         _end(asyncio.run(app.once(asked.settings, timeout_s=asked.timeout_s)))
     else:
         asyncio.run(app.run(asked.settings, read_again=read_again))
 
 
-def _show(drafts: Sequence[Draft], problems: Sequence[Problem], warnings: Sequence[Problem]) -> None:
-    """Print what would change, as a diff."""
-    for problem in (*problems, *warnings):
-        click.echo(f"warning: {problem}", err=True)
-    failed = [draft for draft in drafts if draft.problem]
-    for draft in failed:
-        click.echo(f"error: {draft.problem}", err=True)
-    for draft in drafts:
+def _show(made: Preview) -> None:
+    """Print what would change: diffs, modes and owners."""
+    _say("error", *made.errors)
+    _say("warning", *made.warnings)
+    for draft in made.drafts:
         for line in draft.diff():
             click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
-    changing = sum(draft.after is not None and draft.after != draft.before for draft in drafts)
-    click.echo(f"{len(drafts)} templates: {changing} would change; nothing was written")
-    if failed or problems:
+        if attributes := draft.attributes():
+            click.echo(attributes)
+    click.echo(f"{made.count()}; nothing was written")
+    if made.errors:
         sys.exit(_FAILED)
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import tempfile
-import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.app import look, state_path
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
-from proxyconf.groups.dest import Dest
-from proxyconf.groups.rendering import Rendering, View
+from proxyconf.groups.draft import drafts
 from proxyconf.house import follow
 from proxyconf.intake import Intake
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.resources.folder import Resources, read_resources
 from proxyconf.resources.jinja import TemplateError, Templates
-from proxyconf.resources.keyspace import Keyspace
-from proxyconf.resources.lookups import Lookups
 from proxyconf.snapshot import merge
 from proxyconf.state import State
 
@@ -29,44 +25,53 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from proxyconf.config import Settings
+    from proxyconf.groups.draft import Draft
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.here import Here
     from proxyconf.nginx.site import Site
-    from proxyconf.resources.table import Resource
 
 _NONCE = "preview"
+_OPERATORS = ("main.d", "http.d")
+_FATES = ("would change", "can't be rendered", "can't be written", "set aside")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What a template would write.
+class Preview:
+    """What would be written.
 
     Attributes:
-        before: What is in place; None when there is no file.
-        after: None when it can't be rendered.
-        problem: Why.
+        site: The site's files, named as in the folder nginx reads; none where there is no site.
+        set_aside: The template resources that can't be used.
+        warnings: What was passed over, or left out of the site.
     """
 
-    dest: Path
-    before: bytes | None = None
-    after: bytes | None = None
-    problem: str = ""
+    site: Mapping[str, bytes]
+    drafts: Sequence[Draft]
+    set_aside: Sequence[Problem]
+    warnings: Sequence[str]
 
-    def diff(self) -> Iterator[str]:
-        """Yield what would change, line by line, as a unified diff; nothing where nothing would."""
-        if self.after is None or self.after == self.before:
-            return
-        before, after = [
-            (content or b"").decode(errors="replace").splitlines() for content in (self.before, self.after)
-        ]
-        name = "/dev/null" if self.before is None else str(self.dest)
-        yield from difflib.unified_diff(before, after, name, str(self.dest), lineterm="")
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The site's files, and those of templates as ``files/etc/...``."""
+        made = {f"files{one.resource.dest}": one.after.content for one in self.drafts if one.after}
+        return {**self.site, **made}
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What a template's file is not written for."""
+        return (*self.set_aside, *(draft.error for draft in self.drafts if draft.problem))
+
+    def count(self) -> str:
+        """Return how many templates there are and what would become of them, in words."""
+        found = Counter(one.fate for one in self.drafts)
+        found["set aside"] = len(self.set_aside)
+        total = found.total()
+        words = [f"{found[fate]} {fate}" for fate in _FATES if found[fate] or fate == _FATES[0]]
+        return f"{total} {'template' if total == 1 else 'templates'}: {', '.join(words)}"
 
 
-async def drafts(
-    settings: Settings, *, timeout_s: float
-) -> tuple[tuple[Draft, ...], tuple[Problem, ...], tuple[Problem, ...]]:
-    """Render all templates from what the sources say now; return them, what was set aside, and warnings.
+async def render(settings: Settings, *, timeout_s: float) -> Preview:
+    """Render everything from what the sources say now.
 
     Raises:
         SourceError: A source did not answer.
@@ -74,48 +79,16 @@ async def drafts(
     """
     resources = await asyncio.to_thread(read_resources, settings)
     snapshot = await look(settings, resources, timeout_s=timeout_s)
-    made = await _drafts(settings, resources, snapshot)
-    return made, (*resources.problems, *snapshot.problems), resources.warnings
-
-
-async def _drafts(settings: Settings, resources: Resources, snapshot: Snapshot) -> tuple[Draft, ...]:
-    view = View(snapshot, Keyspace(snapshot.pairs))
-    templates, lookups = Templates(settings.tables.confd.dir / "templates"), Lookups()
-    return tuple([await _draft(one, Rendering(one, templates, lookups), view) for one in resources.resources])
-
-
-async def _draft(resource: Resource, rendering: Rendering, view: View) -> Draft:
-    try:
-        after, _ = await rendering.render(view, clock=time.time())
-        dest = Dest(resource.dest, mode=resource.mode, uid=resource.uid, gid=resource.gid)
-        before = await asyncio.to_thread(dest.now)
-    except (TemplateError, StateError) as exc:
-        return Draft(resource.dest, problem=str(exc))
-    return Draft(resource.dest, before.content if before else None, after)
-
-
-async def render(settings: Settings, *, timeout_s: float) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the files that would be written, and the problems.
-
-    The site's files are named as in the folder nginx reads, those of templates ``files/etc/...``.
-
-    Raises:
-        SourceError: A source did not answer.
-        UsageError: The configuration of a source is wrong.
-    """
-    resources = await asyncio.to_thread(read_resources, settings)
-    snapshot = await look(settings, resources, timeout_s=timeout_s)
-    problems = [str(problem) for problem in (*resources.problems, *resources.warnings, *snapshot.problems)]
-    files: dict[str, bytes] = {}
+    warnings = [*settings.warnings, *map(str, (*resources.warnings, *snapshot.problems))]
+    templates = Templates(settings.tables.confd.dir / "templates")
+    site: dict[str, bytes] = {}
+    ours: tuple[Path, ...] = ()
     if settings.tables.nginx.mode != "none":
-        files, more = await _site(settings, snapshot)
-        problems += more
-    for draft in await _drafts(settings, resources, snapshot):
-        if draft.after is None:
-            problems.append(f"template {draft.dest}: {draft.problem}")
-        else:
-            files[f"files{draft.dest}"] = draft.after
-    return files, tuple(problems)
+        site, more = await _site(settings, snapshot)
+        warnings += more
+        ours = tuple(state_path(settings) / "nginx" / name for name in _OPERATORS)
+    made = await drafts(resources.resources, templates, snapshot, ours=ours)
+    return Preview(site, made, resources.problems, warnings)
 
 
 async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes], list[str]]:
@@ -151,42 +124,61 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
         raise StateError(f"write {exc.filename}: {exc.strerror} (name another folder with --out)") from exc
 
 
-async def check(settings: Settings) -> Sequence[str]:
-    """Check the sources' settings, nginx's program and what it says of the site that was saved last.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading the configuration has shown.
+
+    Attributes:
+        sources: The names of the sources.
+        templates: How many resources can be used.
+        mistakes: What is to be mended, each with its place.
+        warnings: What was passed over.
+    """
+
+    sources: Sequence[str]
+    templates: int
+    mistakes: Sequence[str]
+    warnings: Sequence[str]
+
+
+def read(settings: Settings) -> Reading:
+    """Read resources and templates, and the settings of the sources; blocks, and connects to nothing."""
+    resources = read_resources(settings)
+    mistakes = []
+    for table in settings.sources:
+        try:
+            follow(replace(settings, sources=(table,)), resources)
+        except UsageError as exc:
+            mistakes.append(str(exc))
+    mistakes += [*map(str, resources.problems), *_compile(settings, resources)]
+    return Reading(
+        sources=[table.name for table in settings.sources],
+        templates=len(resources.resources),
+        mistakes=mistakes,
+        warnings=[*settings.warnings, *map(str, resources.warnings)],
+    )
+
+
+def _compile(settings: Settings, resources: Resources) -> Iterator[str]:
+    """Yield why templates can't be compiled."""
+    templates = Templates(settings.tables.confd.dir / "templates")
+    for src in dict.fromkeys(resource.src for resource in resources.resources):
+        try:
+            templates.compile(src)
+        except TemplateError as exc:
+            yield str(exc)
+
+
+async def check_site(settings: Settings) -> Sequence[str]:
+    """Ask nginx what it is, and about the site that was saved last.
 
     Returns:
         What is well, a line each.
 
     Raises:
-        UsageError: A mistake in the configuration.
         CommandError: nginx's program can't be run.
         RefusedError: nginx refuses the site.
     """
-    resources = await asyncio.to_thread(read_resources, settings)
-    mistakes = [*map(str, resources.problems), *await asyncio.to_thread(_compile, settings, resources)]
-    if mistakes:
-        raise UsageError("; ".join(mistakes))
-    lines = [f"configuration: well; sources: {', '.join(follow(settings, resources))}"]
-    if resources.resources:
-        lines.append(f"templates: {len(resources.resources)}")
-    lines += [f"warning: {warning}" for warning in resources.warnings]
-    if settings.tables.nginx.mode != "none":
-        lines += await _check_site(settings)
-    return lines
-
-
-def _compile(settings: Settings, resources: Resources) -> list[str]:
-    """Return why templates can't be compiled."""
-    templates, mistakes = Templates(settings.tables.confd.dir / "templates"), []
-    for src in dict.fromkeys(resource.src for resource in resources.resources):
-        try:
-            templates.compile(src)
-        except TemplateError as exc:
-            mistakes.append(str(exc))
-    return mistakes
-
-
-async def _check_site(settings: Settings) -> list[str]:
     lines = []
     real = state_path(settings) / "nginx"
     build = await ask_build(settings.tables.nginx.binary)
@@ -197,7 +189,7 @@ async def _check_site(settings: Settings) -> list[str]:
         nginx = await open_nginx(settings.tables.nginx, build, folder, "0" * 32, included_from=real)
         write(folder, _files(nginx, nginx.renderer().render(snapshot)))
         (folder / "temp").mkdir()
-        for name in ("main.d", "http.d"):
+        for name in _OPERATORS:
             if (real / name).is_dir():
                 (folder / name).symlink_to(real / name)
         try:

@@ -90,6 +90,21 @@ class Dest:
         mode = self._mode if self._mode is not None else now.mode if now else _DEFAULT_MODE
         return Form(content, mode, self._uid, self._gid)
 
+    def foresee(self, now: Form | None, form: Form) -> None:
+        """Raise what would be in the way of *form* where *now* is, as far as a look can tell."""
+        if now == form:
+            return
+        is_new = now is None or now.content != form.content
+        kept = now if not is_new or self.is_mounted() else None
+        try:
+            if is_new:
+                _look(self.real.parent, os.W_OK | os.X_OK)
+            if kept:
+                _look(self.real, os.W_OK if is_new else os.F_OK)
+            _look_at_owners(kept.uid if kept else os.geteuid(), form)
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+
     def stage(self, form: Form) -> None:
         """Write *form* to where it waits, and bring it to the disk."""
         staged = self.staged
@@ -153,6 +168,22 @@ class Dest:
             _own(str(self.real), form)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
+
+
+def _look(path: Path, wish: int) -> None:
+    """Raise what would be in the way of *wish*, access bits; root may do all that the disk lets it."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(path, wish, effective_ids=True):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _look_at_owners(now: int, form: Form) -> None:
+    """Raise that we may not give mode and owner of *form* to a file that is the user *now*'s."""
+    if (user := os.geteuid()) == 0:
+        return
+    if (now, form.uid) != (user, user) or form.gid not in (os.getegid(), *os.getgroups()):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def _write(path: Path, form: Form, flags: int) -> Stamp:

@@ -6,21 +6,19 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from click.testing import CliRunner, Result
 
 from proxyconf import __version__
-from proxyconf.cli import main
 from proxyconf.state import State
+from tests.unit.calling import call, child, outcome
 from tests.unit.installed import Installed
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -39,28 +37,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
         if name.startswith("PROXYCONF_"):
             monkeypatch.delenv(name)
     return Installed(tmp_path)
-
-
-def call(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-def child(*arguments: str) -> subprocess.Popen[str]:
-    """Start it as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "proxyconf", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for its end; return exit code, output and errors."""
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -106,7 +82,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: st
     result = call(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert re.fullmatch(r"proxyconf: [^\n]+\n", result.stderr)
+    assert re.fullmatch(r"(proxyconf|error): [^\n]+\n", result.stderr)
     assert message in result.stderr
 
 

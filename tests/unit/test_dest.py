@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.errors import StateError
 from proxyconf.groups.dest import Dest, Form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 US = (os.geteuid(), os.getegid())
 
@@ -213,6 +219,107 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.conf").mkdir()
     with pytest.raises(StateError, match=r"Is a directory.*name a file as dest"):
         dest(tmp_path / "a.conf").now()
+
+
+def do(one: Dest, form: Form) -> None:
+    """Do what a pass does to bring it there."""
+    now = one.now()
+    if now and now.content == form.content:
+        one.mend(form)
+    else:
+        one.stage(form)
+        one.install(form)
+
+
+@contextmanager
+def as_somebody() -> Iterator[Path]:
+    """Be the user 65534 for the block, with a folder for everybody."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o777)
+        os.seteuid(65534)
+        try:
+            yield Path(path)
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("place", "content", "ids"),
+    [
+        pytest.param("theirs/new", b"text", (None, None), id="no right to the folder"),
+        pytest.param("missing/new", b"text", (None, None), id="no folder"),
+        pytest.param("new", b"text", (0, None), id="no right to give it away"),
+        pytest.param("new", b"text", (None, 12345), id="nor to a group that is not ours"),
+        pytest.param("root", b"old", (None, None), id="nor to change the owner of what is there"),
+        pytest.param("root", b"old", (0, None), id="nor its mode"),
+    ],
+)
+def test_what_is_in_the_way_is_foreseen(
+    place: str, content: bytes, ids: tuple[int | None, int | None]
+) -> None:
+    """In the words of the attempt."""
+    with as_somebody() as folder:
+        os.seteuid(0)
+        (folder / "theirs").mkdir(mode=0o755)
+        (folder / "root").write_bytes(b"old")
+        os.seteuid(65534)
+        one = dest(folder / place, mode=0o640, uid=ids[0], gid=ids[1])
+        form = one.wanted(content, one.now())
+        with pytest.raises(StateError) as foreseen:
+            one.foresee(one.now(), form)
+        with pytest.raises(StateError) as caught:
+            do(one, form)
+    assert str(foreseen.value) == str(caught.value)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        pytest.param("new", b"text", id="new"),
+        pytest.param("root", b"text", id="another in the place of a file of root's"),
+        pytest.param("mine", b"old", id="another mode"),
+    ],
+)
+def test_what_is_not_in_the_way_is_not_foreseen(place: str, content: bytes) -> None:
+    with as_somebody() as folder:
+        (folder / "mine").write_bytes(b"old")
+        (folder / "mine").chmod(0o444)
+        os.seteuid(0)
+        (folder / "root").write_bytes(b"old")
+        os.seteuid(65534)
+        one = dest(folder / place, mode=0o640)
+        form = one.wanted(content, one.now())
+        one.foresee(one.now(), form)
+        do(one, form)
+        one.foresee(one.now(), form)
+        assert one.now() == form
+
+
+@pytest.mark.needs("root", "mount", "umount")
+def test_a_disk_for_reading_only_is_foreseen(tmp_path: Path) -> None:
+    """It may be the folder's, or that of a file which is mounted alone."""
+    disk, path = tmp_path / "disk", tmp_path / "a.conf"
+    disk.mkdir()
+    path.touch()
+    mount("tmpfs", disk, "-t", "tmpfs", "-o", "size=64k")
+    try:
+        (disk / "source").write_bytes(b"old")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        mount(disk / "source", path, "--bind")
+        try:
+            for one in (dest(path, mode=0o640), dest(disk / "source", mode=0o640), dest(disk / "new")):
+                for content in (b"old", b"new"):
+                    form = one.wanted(content, one.now())
+                    with pytest.raises(StateError, match="it is mounted read-only"):
+                        one.foresee(one.now(), form)
+                    with pytest.raises(StateError, match="it is mounted read-only"):
+                        do(one, form)
+        finally:
+            subprocess.run(["umount", path], check=True)
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_unstage_forgives(tmp_path: Path) -> None:

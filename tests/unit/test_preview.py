@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from proxyconf import preview
+from proxyconf.config import SourceTable, TemplateTable
 from proxyconf.errors import CommandError, RefusedError, StateError
 from proxyconf.nginx.folder import parts_of
 from proxyconf.state import State
+from proxyconf.tables import Confd
 from tests.unit.fakes import addresses, listing
 from tests.unit.installed import Installed
 
@@ -32,8 +36,9 @@ def save(installed: Installed) -> None:
 
 
 async def test_render_returns_all_files(installed: Installed) -> None:
-    files, problems = await preview.render(installed.settings(), timeout_s=30)
-    assert problems == ()
+    made = await preview.render(installed.settings(), timeout_s=30)
+    assert (made.warnings, made.errors) == ([], ())
+    files = made.files
     root = files.pop("nginx.conf")
     assert set(files) == {f"parts/{name}" for name in parts_of(root)}
     assert any(
@@ -46,24 +51,68 @@ async def test_render_changes_nothing_and_tells_no_secret(installed: Installed) 
     save(installed)
     token = State(installed.state).token()
     before = sorted(installed.path.rglob("*"))
-    files, _ = await preview.render(installed.settings(), timeout_s=30)
+    files = (await preview.render(installed.settings(), timeout_s=30)).files
     assert sorted(installed.path.rglob("*")) == before
     assert token.encode() not in b"".join(files.values())
 
 
 async def test_render_tells_the_problems(installed: Installed) -> None:
     installed.sites.write_text(installed.sites.read_text() + '[routes.bad]\nhost = "a b"\n')
-    files, problems = await preview.render(installed.settings(), timeout_s=30)
-    assert len(problems) == 1
-    assert "'a b' is no host name" in problems[0]
-    assert len(files) == 3
+    made = await preview.render(installed.settings(), timeout_s=30)
+    assert len(made.warnings) == 1
+    assert "'a b' is no host name" in made.warnings[0]
+    assert len(made.files) == 3
 
 
 async def test_render_goes_without_an_nginx(installed: Installed) -> None:
-    files, problems = await preview.render(installed.settings(binary="/none/nginx"), timeout_s=30)
-    assert len(files) == 3
-    assert problems[0].startswith("run /none/nginx: No such file")
-    assert problems[0].endswith("rendered for an nginx that supports the least")
+    made = await preview.render(installed.settings(binary="/none/nginx"), timeout_s=30)
+    assert len(made.files) == 3
+    assert made.warnings[0].startswith("run /none/nginx: No such file")
+    assert made.warnings[0].endswith("rendered for an nginx that supports the least")
+
+
+@pytest.fixture
+def resources(installed: Installed, tmp_path: Path) -> dict[str, TemplateTable]:
+    """Return tables: of a file that is new, one that is right, and of three kinds that can't be written."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "good").write_text("{{ routes[0].host }}\n")
+    (tmp_path / "templates" / "bad").write_text("{{ nonsense }}\n")
+    (tmp_path / "right").write_text("web.test\n")
+    values = {
+        "new": {"src": "good", "dest": f"{installed.state}/nginx/http.d/new.conf"},
+        "right": {"src": "good", "dest": f"{tmp_path}/right"},
+        "bad": {"src": "bad", "dest": f"{tmp_path}/bad"},
+        "nowhere": {"src": "good", "dest": f"{tmp_path}/none/x"},
+        "set aside": {"src": "good", "dest": f"{tmp_path}/x", "mode": "abc"},
+    }
+    return {name: TemplateTable(table, f"p.toml: {name}") for name, table in values.items()}
+
+
+def with_templates(installed: Installed, *tables: TemplateTable) -> Settings:
+    settings = installed.settings()
+    confd = Confd(dir=installed.path)
+    return replace(settings, tables=msgspec.structs.replace(settings.tables, confd=confd), templates=tables)
+
+
+async def test_templates_beside_the_site(installed: Installed, resources: dict[str, TemplateTable]) -> None:
+    """Whatever is wrong with one, the others are shown; nginx's own folders are made at the start."""
+    made = await preview.render(with_templates(installed, *resources.values()), timeout_s=30)
+    assert [draft.fate for draft in made.drafts] == [
+        "would change", "", "can't be rendered", "can't be written"
+    ]  # fmt: skip
+    assert made.count() == (
+        "5 templates: 1 would change, 1 can't be rendered, 1 can't be written, 1 set aside"
+    )
+    assert [error.where for error in made.errors] == ["p.toml: set aside", "p.toml: bad", "p.toml: nowhere"]
+    assert made.files[f"files{installed.state}/nginx/http.d/new.conf"] == b"web.test\n"
+    assert made.files[f"files{installed.path}/none/x"] == b"web.test\n"
+    assert len(made.files) == 3 + 3
+
+
+async def test_a_single_template(installed: Installed, resources: dict[str, TemplateTable]) -> None:
+    made = await preview.render(with_templates(installed, resources["right"]), timeout_s=30)
+    assert made.count() == "1 template: 0 would change"
+    assert made.errors == ()
 
 
 def test_write(tmp_path: Path) -> None:
@@ -80,8 +129,9 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
 
 
 async def test_check_of_a_new_installation(installed: Installed) -> None:
-    assert await preview.check(installed.settings()) == [
-        "configuration: well; sources: file",
+    settings = installed.settings()
+    assert preview.read(settings) == preview.Reading(["file"], templates=0, mistakes=[], warnings=[])
+    assert await preview.check_site(settings) == [
         "nginx: nginx 1.22.1",
         "site: nginx takes it (without routes)",
     ]
@@ -96,7 +146,7 @@ async def test_check_takes_what_the_last_run_saved(installed: Installed) -> None
         (installed.state / "nginx" / name / "mine.conf").write_text(f"# mine in {name}\n")
     seen = installed.path / "seen"
     installed.nginx(f'while [ "$1" != -c ]; do shift; done; cd "$(dirname "$2")"; cat "$2" */*.conf > {seen}')
-    lines = await preview.check(installed.settings())
+    lines = await preview.check_site(installed.settings())
     assert lines[-1] == "site: nginx takes it (1 routes, as saved by the last run)"
     text = seen.read_text()
     for found in ("10.0.0.2:80", "web.test", "# mine in main.d", "# mine in http.d"):
@@ -112,4 +162,30 @@ async def test_check_that_fails(installed: Installed, binary: str, error: type[E
     installed.refuses()
     settings: Settings = installed.settings(binary=binary) if binary else installed.settings()
     with pytest.raises(error):
-        await preview.check(settings)
+        await preview.check_site(settings)
+
+
+def test_all_mistakes_are_read(installed: Installed, resources: dict[str, TemplateTable]) -> None:
+    """Each once, with its place; what is only passed over does not get lost among them."""
+    folder = installed.path / "conf.d"
+    folder.mkdir()
+    (folder / "a.toml").write_text(f"[template]\nsrc = 'bad'\ndest = '{installed.path}/a'\nmdoe = '0600'\n")
+    (folder / "b.toml").write_text("[template\n")
+    settings = with_templates(installed, resources["set aside"], resources["right"], resources["bad"])
+    (installed.path / "templates" / "bad").write_text("{{ getv '/x' }}\n")
+    etcd = SourceTable("etcd", "etcd", {"endpoint": "x"}, "p.toml: [etcd]")
+    found = preview.read(
+        replace(settings, sources=(*settings.sources, etcd), warnings=("variable: unknown",))
+    )
+    assert found.sources == ["file", "etcd"]
+    assert found.templates == 3
+    starts = [
+        "p.toml: [etcd]: endpoint: unknown key",
+        "template p.toml: set aside: mode: 'abc' is no mode",
+        f"template {folder}/b.toml:1: ",
+        f"render {installed.path}/templates/bad:1: expected",
+    ]
+    for mistake, start in zip(found.mistakes, starts, strict=True):
+        assert mistake.startswith(start)
+    unknown = "mdoe: unknown, so it was passed over (did you mean 'mode'?)"
+    assert found.warnings == ["variable: unknown", f"template {folder}/a.toml:4: {unknown}"]
