@@ -159,9 +159,7 @@ def test_what_is_said_as_json(ask: Ask) -> None:
             ("file", {"path": ["/a.json", "/b"], "filter": "*.yml", "relist": "5.000000s"}),
             id="files",
         ),
-        pytest.param(
-            ["file", "--file", "/a.json"], ("file", {"path": ["/a.json"]}), id="a file"
-        ),
+        pytest.param(["file", "--file", "/a.json"], ("file", {"path": ["/a.json"]}), id="a file"),
     ],
 )
 def test_stores(ask: Ask, arguments: list[str], expected: tuple[str, dict[str, Any]]) -> None:
