@@ -126,7 +126,7 @@ def test_the_broken_file_that_confd_has_left(lab: ConfdLab, etcd: EtcdServer) ->
     server = f"server {{\n    listen 127.0.0.1:{lab.port};\n    location / {{ proxy_pass http://app; }}\n}}\n"
     dest.write_text(f"upstream app {{\n}}\n{server}")
     drafted = lab.confd("-noop")
-    assert (drafted.returncode, drafted.stdout) == (0, "1 templates: 0 would change; nothing was written\n")
+    assert (drafted.returncode, drafted.stdout) == (0, "1 template: 0 would change; nothing was written\n")
     assert "no servers are inside upstream" in lab.nginx_test()
     assert lab.once().returncode == 1
     etcd.put("/app/server/1", lab.backend("one"))

@@ -219,7 +219,7 @@ def test_the_other_commands(site: Site, etcd: EtcdServer) -> None:
     rendered = proxy.cli("render")
     assert f"# ==> files{site.dest}\nserver {{" in rendered.stdout
     assert "return 418;" in rendered.stdout
-    assert f"warning: template {site.folder}/none: render " in rendered.stderr
+    assert f"[[template]] {site.folder}/none: render " in rendered.stderr
     once = proxy.cli("once")
     assert once.returncode == 1
     assert "templates: 1 installed (" in once.stdout
