@@ -1,9 +1,10 @@
 """Renders one template in Jinja2.
 
-Names are strict: what is not defined is an error. The line of a tag is not in the output (``trim_blocks``,
-``lstrip_blocks``), a file's final line end is. A template can change nothing, and reads no other templates
-than those of its folder, by their names below it: ``{% include "parts/tls.tmpl" %}``. ``true`` and ``false``
-print as in JSON; to print null, a function, or a sequence that was not gone through is an error.
+Names are strict: what is not defined is an error. A line of nothing but tags and comments is not in the
+output; every other one keeps its white space and its line break, the file's last one, too (see `whitespace`).
+A template can change nothing, and reads no other templates than those of its folder, by their names below it:
+``{% include "parts/tls.tmpl" %}``. ``true`` and ``false`` print as in JSON; to print null, a function, or a
+sequence that was not gone through is an error.
 
 Beside `functions` and `filters` there are ``services``: a dictionary of names to lists of endpoints (address,
 host, port, weight, backup); ``routes``: a list (host, path, service); ``containers``: a list (id, name,

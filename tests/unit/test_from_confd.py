@@ -10,7 +10,7 @@ import pytest
 from proxyconf.confd.flags import BY_SPELLING, FLAGS
 from proxyconf.model import Snapshot
 from proxyconf.resources.functions import functions
-from proxyconf.resources.gosyntax import find, translated
+from proxyconf.resources.gosyntax import actions, find, translated
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.store import Store
 from proxyconf.resources.table import KEYS
@@ -118,3 +118,19 @@ def test_there_are_three_examples() -> None:
 def test_examples(templates: Templates, keys: str, go: str, jinja: str, result: str) -> None:
     assert rendered(templates, jinja, pairs_in(keys)) == result
     assert find(go, 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "go", "result"),
+    [pytest.param(keys, go, result, id=title) for title, keys, go, _, result in EXAMPLES],
+)
+def test_what_is_told_of_gos_actions_is_enough_to_port_a_file(
+    templates: Templates, keys: str, go: str, result: str
+) -> None:
+    """Each action as the error says it should be, and the text is the same but for white space."""
+    ours = iter(actions(go))
+    ported = re.sub(r"\{\{.*?\}\}", lambda _: next(ours).ours, go)
+    ported = ported.replace("not server.down", 'not server.get("down")')  # what is not there is an error here
+    lines = [line.strip() for line in rendered(templates, ported, pairs_in(keys)).splitlines()]
+    plain = result.replace('"', "")  # |nginx_quote is ours
+    assert [line for line in lines if line] == [line.strip() for line in plain.splitlines()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from proxyconf.resources import gosyntax
@@ -36,8 +38,8 @@ TRANSLATIONS = [
     ("else", "{% else %}"),
     ("end", "{% endfor %} or {% endif %}"),
     ("break", "{% break %}"),
-    ('with get "/x"', '{% set pair = get("/x") %}'),
-    ('with $x := get "/x"', '{% set x = get("/x") %}'),
+    ('with get "/x"', '{% with pair = get("/x") %}'),
+    ('with $x := get "/x"', '{% with x = get("/x") %}'),
     ('template "tls.tmpl" .', '{% include "tls.tmpl" %}'),
     ('include "tls.tmpl"', '{% include "tls.tmpl" %}'),
     ("/* a comment */", "{# a comment #}"),
@@ -78,6 +80,8 @@ def test_they_are_recognised(action: str) -> None:
         "range(3)|join",
         "x in ['a', 'b']",
         "'{{ in a text }}'",
+        "'a'|replace('a', '$host /* := ')",
+        '"$1\\" $2"',
         "a.b.c[0] ~ d",
         "1.5",
     ],
@@ -93,7 +97,7 @@ def test_a_mistake_in_a_template_of_jinjas_is_not_blamed_on_go() -> None:
 
 
 def test_an_action_over_several_lines_is_found_from_any_of_them() -> None:
-    found = gosyntax.find('{% if x %}\n{{ getv\n   "/x" }}\n{{/* ' + "long " * 20 + "*/}}", 3)
+    found = gosyntax.find('{% if x %}\n{{ getv\n   "/x" }}\n', 3)
     assert found is not None
     assert found.line == 2
     assert found.message == (
@@ -109,3 +113,77 @@ def test_a_long_action_is_shortened() -> None:
         '{{ define "x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"x"... is in Go\'s template syntax'
         " (see docs/from-confd.md)"
     )
+
+
+def test_all_actions_are_told_at_once() -> None:
+    """One look is enough to port a file; what is there several times is told once."""
+    source = """\
+{{/* of
+  several lines */}}
+{{range $i, $name := ls "/app"}}
+{{$i}} {{.}} {{$i}}
+{{if exists "/x"}} {{$i}} {{end}}
+{{end}}
+{{define "x"}}
+{{end}}
+{% if ported %}{{ name }}{% endif %}
+{{ getv "/x" }}
+"""
+    found = gosyntax.find(source, 10)
+    assert found is not None
+    assert found.line == 1
+    assert found.message == (
+        "12 actions are in Go's template syntax (Jinja2's is behind each arrow; see docs/from-confd.md):"
+        " line 1: {{/* of several lines */}} -> {# ... #};"
+        ' line 3: {{range $i, $name := ls "/app"}} -> {% for name in ls("/app") %};'
+        " lines 4, 5: {{$i}} -> {{ loop.index0 }}; line 4: {{.}} -> {{ name }};"
+        ' line 5: {{if exists "/x"}} -> {% if exists("/x") %}; line 5: {{end}} -> {% endif %};'
+        " line 6: {{end}} -> {% endfor %};"
+        ' line 7: {{define "x"}}; line 8: {{end}}; line 10: {{ getv "/x" }} -> {{ getv("/x") }}'
+    )
+    assert gosyntax.find(source, 9) is None
+
+
+def test_very_many_actions_are_not_all_told() -> None:
+    found = gosyntax.find("".join(f"{{{{ .Value{number} }}}}\n" for number in range(25)), 1)
+    assert found is not None
+    assert found.message.endswith("line 20: {{ .Value19 }} -> {{ pair.Value19 }}; and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param(
+            'range gets "/a/*"|.Value|if .Key|.|end|end|.Key',
+            'for pair in gets("/a/*")|pair.Value|if pair.Key|pair|endif|endfor|pair.Key',
+            id="pairs",
+        ),
+        pytest.param(
+            'range jsonArray (getv "/a")|.host|.|end|.',
+            'for item in jsonArray(getv("/a"))|item.host|item|endfor|item',
+            id="items",
+        ),
+        pytest.param(
+            "range $s := $all|.port|$s.port|end", "for s in all|s.port|s.port|endfor", id="a loop with a name"
+        ),
+        pytest.param(
+            'range $i, $s := getv "/a" | split ","|range $j, $t := ls $s|$j|end|$i|end',
+            'for s in split(",", getv("/a"))|for t in ls(s)|loop.index0|endfor|loop.index0|endfor',
+            id="indexes",
+        ),
+        pytest.param(
+            "range $k, $v := $data|$k|.|end", "for k, v in data.items()|k|v|endfor", id="a dictionary"
+        ),
+        pytest.param(
+            'with get "/a"|.Value|end|with $x := json .Value|$x.a|.a|end',
+            'with pair = get("/a")|pair.Value|endwith|with x = json(pair.Value)|x.a|x.a|endwith',
+            id="with",
+        ),
+        pytest.param("$|$.a|end", "||endfor %} or {% endif", id="what can't be known"),
+    ],
+)
+def test_what_the_dot_is_depends_on_the_place(source: str, expected: str) -> None:
+    inners = re.split(r"(?<! )\|(?! )", source)
+    found = list(gosyntax.actions("".join(f"{{{{{inner}}}}}" for inner in inners)))
+    ours = [re.sub(r"^\{[{%] | [}%]\}$", "", action.ours) for action in found]
+    assert ours == expected.split("|")

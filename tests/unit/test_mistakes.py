@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Folder:
         ("{{ get('/app/name').Val }}", "1: a Pair has no attribute 'Val'"),
         (
             "{{ services.nope }}",
-            "1: a dict has no attribute 'nope' (write .get('nope') where it may be missing, or test it: ... is",
+            "1: a dict has no attribute 'nope' (write .get('nope') where it may be missing, or test",
         ),
         ("{{ 'a'|toUper }}", "1: there is no filter 'toUper' (did you mean toUpper?)"),
         ("{{ '/a'|getv }}", "1: there is no filter 'getv' (write getv(...)"),
@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> Folder:
         ("{% include 'a/../../x' ignore missing %}", "1: template 'a/../../x' is outside of /t"),
         (
             "{{range gets `/x/*`}}\nserver {{.Value}};\n{{end}}",
-            "1: {{range gets `/x/*`}} is in Go's template syntax (in Jinja2 write {% for pair in gets(",
+            "1: 3 actions are in Go's template syntax (Jinja2's is behind each arrow; see docs/from-confd.md",
         ),
         (
             "a\n{{ 'x'|base }} {{ end }}",
