@@ -134,7 +134,8 @@ class Status(msgspec.Struct, kw_only=True):
 
     Attributes:
         state: ``starting``; ``waiting`` (for a required source); ``applied``; ``installed`` (no nginx runs);
-            ``refused`` (by nginx's check); ``failed`` (it is tried again).
+            ``refused`` (by nginx's check); ``failed`` (it is tried again). It is the site's, or in mode none
+            the worst of the templates'.
         reason: Why it is not ``applied``.
     """
 
@@ -178,7 +179,7 @@ class Board:
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
         status.history = list(self._history)
-        if status.state == "applied" and status.templates:
+        if self.nginx.mode == "none" and status.state == "applied" and status.templates:
             worst = min(status.templates, key=lambda one: _FROM_WORST.index(one.state))
             reason = f"template {worst.dest}: {worst.reason}" if worst.reason else ""
             return msgspec.structs.replace(status, state=worst.state, reason=reason)

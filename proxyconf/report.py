@@ -117,7 +117,9 @@ def _lines(status: Status, now: float) -> Iterator[str]:
 def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(status.state, _WAIT)
     reason = f": {status.reason}" if status.reason else ""
-    yield f"state: {click.style(status.state, fg=colour)}{reason}"
+    bad = sum(template.state in ("refused", "failed") for template in status.templates)
+    beside = f" but for {_count(bad, 'template')}" if bad and status.state == "applied" else ""
+    yield f"state: {click.style(status.state, fg=colour)}{beside}{reason}"
     nginx = status.nginx
     if nginx.mode == "none":
         return

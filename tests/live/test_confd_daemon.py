@@ -95,7 +95,7 @@ def test_min_reload_interval_delays_and_never_drops(lab: ConfdLab, etcd: EtcdSer
     lab.until_state("applied")
     assert (lab.folder / "seen").read_text() == "c\n"
     first, second = map(float, (lab.folder / "reloads").read_text().split())
-    assert second - first >= 1
+    assert second - first > 0.9  # a shell does not always take as long to start
 
 
 def test_require(lab: ConfdLab, etcd: EtcdServer) -> None:
