@@ -215,7 +215,7 @@ class Group:
                 state, reason, due_s = "installed", _DELAYED, due_in_s
             else:
                 state, reason = "failed", _NOT_LOADED
-        if output.is_troubled:  # that is what there is to be said; what was proved may be new
+        if output.is_troubled or output.record is None:  # nothing else is known; what was proved may be new
             state, reason = output.state.state, output.state.reason
         output.note(state, reason)
         return due_s

@@ -130,6 +130,7 @@ class Output:
             self._saved.load_record, self.resource.dest
         )
         self._is_ours = begun or self.record is not None
+        self._stamp = self.dest.stamp()
         self.note(self.state.state)
         await self.unstage()
 

@@ -116,6 +116,26 @@ async def test_a_reload_that_is_due_since_an_earlier_run(bench: Bench) -> None:
     assert bench.reloads() == 1
 
 
+async def test_before_anything_is_known_of_the_keys(bench: Bench) -> None:
+    """Only a reload that is due is made up for, at its own pace; of the others nothing is said."""
+    await bench.group(bench.resource("a", reload=command("false"))).bring(view(a="1"))
+    bench.write(b="not ours")
+    resources = [bench.resource(name, reload=command("false")) for name in "ab"]
+    group = await later_run(bench.group(*resources))
+    assert group.is_pending
+    for wait_s in (1, 2, 4, 8):
+        await group.bring(None)
+        assert (bench.states["a"].state, bench.states["b"].state) == ("failed", "starting")
+        await asyncio.sleep(wait_s - 0.5)
+        assert not await group.is_due()
+        await asyncio.sleep(0.5)
+        assert await group.is_due()
+    group = await later_run(bench.group(bench.resource("a", reload=bench.reload), resources[1]))
+    await group.bring(None)
+    assert (bench.is_in("a"), bench.reloads()) == (("applied", "command"), 1)
+    assert not group.is_pending
+
+
 async def test_one_command_fails_and_another_does_not(bench: Bench) -> None:
     group = bench.group(
         bench.resource("a", reload=command("false")), bench.resource("b", reload=bench.reload)
