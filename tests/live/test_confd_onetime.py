@@ -67,18 +67,20 @@ def test_refused_by_its_check(lab: ConfdLab, etcd: EtcdServer) -> None:
 
 def test_a_reload_that_fails_is_not_forgotten(lab: ConfdLab, etcd: EtcdServer) -> None:
     """The next run tries it again, though the file is as it should be; until it has worked."""
-    reload = lab.script("reload", f"echo >> {lab.folder}/reloads; echo no such pool; exit 7")
+    lab.script("reload", f"echo >> {lab.folder}/reloads; echo no such pool; exit 7")
     dest = lab.text("name", reload_cmd="reload")
     etcd.put("/name", "a")
     done = lab.once()
     assert (done.returncode, dest.read_text()) == (1, "a\n")
     assert "1 failed" in done.stdout
     assert "run reload: exit code 7: no such pool" in done.stdout
+    failed = lab.calls("reloads")
     assert lab.once().returncode == 1
-    assert lab.calls("reloads") == 2
-    reload.write_text(f"#!/bin/sh\necho >> {lab.folder}/reloads\n")
-    assert lab.once().returncode == 0
-    assert lab.calls("reloads") == 3
+    assert lab.calls("reloads") > failed
+    lab.script("reload", f"echo >> {lab.folder}/well")
+    for _ in range(2):
+        assert lab.once().returncode == 0
+        assert lab.calls("well") == 1
 
 
 def test_one_that_fails_does_not_stop_the_others(lab: ConfdLab, etcd: EtcdServer) -> None:
@@ -96,7 +98,7 @@ def test_one_that_fails_does_not_stop_the_others(lab: ConfdLab, etcd: EtcdServer
     assert f"render {lab.confdir}/templates/a-strict.tmpl:2: getv '/no/such': no such key" in done.stdout
     assert done.stdout.count("there is no file yet") == 2
     assert f"create the folder {lab.folder / 'none'}" in done.stdout
-    assert f"warning: template {lab.confdir}/conf.d/d-broken.toml:1: " in done.stderr
+    assert f": template {lab.confdir}/conf.d/d-broken.toml:1: " in done.stderr
 
 
 def test_only_a_file_that_is_no_resource(lab: ConfdLab, etcd: EtcdServer) -> None:
@@ -106,7 +108,6 @@ def test_only_a_file_that_is_no_resource(lab: ConfdLab, etcd: EtcdServer) -> Non
     lab.resource("misspelt", dset="/tmp/x")
     done = lab.once()
     assert (done.returncode, good.read_text()) == (1, "a\n")
-    assert "warning: template " in done.stderr
     assert "dest: is missing" in done.stderr
 
 
