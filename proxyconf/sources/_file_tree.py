@@ -14,21 +14,17 @@ import json
 import posixpath
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.errors import BadValueError
 from proxyconf.model import Entry, Problem
+from proxyconf.sources._file_nodes import DEPTH_LIMIT, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Tree: TypeAlias = dict[str, "Tree"] | list["Tree"] | str | bytes | bool | None
-"""What a file holds."""
+    from proxyconf.sources._file_nodes import Remark, Tree
 
-Remark = tuple[int, str]
-"""A line, and what is wrong there, although the file can be understood."""
-
-DEPTH_LIMIT = 100
 _SIZE_LIMIT_MIB = 32
 _NODE_SIZE = 100  # what a node costs besides its name and value, roughly
 
@@ -71,11 +67,6 @@ def _read_json(text: str) -> tuple[Tree, Sequence[Remark]]:
 
 def _refuse(constant: str) -> NoReturn:
     raise BadValueError(f"is no JSON: {constant} is no number (write it as a text)")
-
-
-def too_deep(place: str = "") -> BadValueError:
-    """Return the error of a tree of too many levels."""
-    return BadValueError(f"is nested too deeply: more than {DEPTH_LIMIT} levels{place}")
 
 
 @dataclass(slots=True)

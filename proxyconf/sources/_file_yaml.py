@@ -15,12 +15,12 @@ import yaml
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
-from proxyconf.sources._file_tree import DEPTH_LIMIT, too_deep
+from proxyconf.sources._file_nodes import DEPTH_LIMIT, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from proxyconf.sources._file_tree import Remark, Tree
+    from proxyconf.sources._file_nodes import Remark, Tree
 
 # libyaml's is twenty times as fast; a PyYAML that was built without it has only the other one
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
