@@ -124,15 +124,6 @@ def test_flag_before_environment_before_file(lab: ConfdLab, etcd: EtcdServer) ->
     assert dest.read_text() == "flag\n"
 
 
-def test_a_store_that_is_not_here(lab: ConfdLab) -> None:
-    """The error names what there is."""
-    done = lab.run("confd", "-onetime", "-backend", "redis", "-confdir", str(lab.confdir))
-    assert done.returncode == 2
-    assert (
-        "'redis' is a store of confd's that is not here (proxyconf has etcd, consul and file)" in done.stderr
-    )
-
-
 def test_a_second_one_on_the_same_state_folder(lab: ConfdLab, etcd: EtcdServer) -> None:
     """It ends with 2, and names the pid of the first, which goes on."""
     etcd.put("/name", "a")

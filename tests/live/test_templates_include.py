@@ -76,7 +76,7 @@ def test_one_transaction(site: Site, theirs: Path, etcd: EtcdServer) -> None:
     assert f'invalid return code "nonsense" in {site.dest}:4' in site.until_template("refused")
     assert proxy.ask("extra.test") == "410"
     assert proxy.status().templates[0].proof == "nonce"
-    assert list(theirs.rglob(".*")) == []
+    until(lambda: list(theirs.rglob(".*")) == [], "no copy and no staged file is left")
 
 
 def test_a_reload_of_their_own(site: Site, theirs: Path, etcd: EtcdServer) -> None:

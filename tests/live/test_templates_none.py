@@ -56,8 +56,7 @@ def test_services_and_routes(site: Site, etcd: EtcdServer) -> None:
     site.keys.put("services/web/2", "no address")
     site.keys.put("services/web/3", "10.0.0.3:80")
     until_text(site, "a.test/: 10.0.0.1:80 10.0.0.3:80\nb.test/x: 10.0.0.9:80\ntitled\n")
-    site.until_template("applied")
-    status = site.proxy.status()
+    status = site.proxy.until_state("applied")
     assert (status.state, status.nginx.mode, status.applied) == ("applied", "none", None)
     assert [problem.what for problem in status.problems] == ["endpoint"]
     assert len(status.routes) == 2
