@@ -55,6 +55,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         proof: How that was seen: nonce, workers, command (exit code 0, no more), written (nothing to reload).
         at: When, in Unix time.
         clock: The time that the template was told, in Unix time: it alone must not make a difference.
+        unloadable: Digest of the content that nginx would not load when it was told to, and that was taken
+            away again; "" for none.
     """
 
     installed: str
@@ -62,6 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     proof: str = ""
     at: float = 0.0
     clock: float = 0.0
+    unloadable: str = ""
 
 
 class State:

@@ -15,7 +15,7 @@ from proxyconf.groups.reloading import Reloading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxyconf.groups.output import Output
+    from proxyconf.groups.output import Output, Wish
     from proxyconf.groups.rendering import View
     from proxyconf.groups.undo import Undo
     from proxyconf.nginx.beside import Beside
@@ -28,6 +28,9 @@ _GRACE_S = 8.0  # for a command under way when we are to end: a container is kil
 _RELOADING = "in place; its reload is under way"
 _NO_NGINX = "checked and in place; no nginx runs on it, whose start will load it"
 _DELAYED = "checked and in place; its reload waits for min_reload_interval"
+_UNLOADABLE = (
+    "nginx would not load it, and none runs to be asked again: what its start can load stays in place"
+)
 _NOT_LOADED = "checked and in place, and not loaded, for nginx could not load the site (it is tried again)"
 
 
@@ -122,11 +125,20 @@ class Group:
             self._note_failed(self.outputs, str(exc))
             return
         wishes = [wish for output in self.outputs if (wish := await output.wish(view))]
-        await self._installing.install(wishes)
+        await self._installing.install(await self._without_unloadable(wishes))
         if self._sync_only:
             await self.settle("written")
         # a run that was killed may have begun what nobody wants any more
         await self._forget([one for one in self.outputs if not (one.is_pending or one.is_troubled)])
+
+    async def _without_unloadable(self, wishes: list[Wish]) -> list[Wish]:
+        """Leave out what nginx has refused to load, while none runs: its start would fail by that, too."""
+        unloadable = [wish for wish in wishes if wish.output.is_unloadable(wish)]
+        if not unloadable or self._nginx is None or await self._nginx.master() is not None:
+            return wishes
+        for wish in unloadable:
+            wish.output.note("failed", _UNLOADABLE)
+        return [wish for wish in wishes if wish not in unloadable]
 
     async def reload(self) -> None:
         """Bring into effect what is in place, and wait for proof."""

@@ -225,18 +225,26 @@ class Output:
 
     async def proved(self, proof: str) -> None:
         """Note that what is in place is in effect."""
-        if self.record is not None:
-            now = time.time()
-            record = msgspec.structs.replace(self.record, proved=self.record.installed, proof=proof, at=now)
-            await self.save(record)
+        if (record := self.record) is not None:
+            now, proved = time.time(), record.installed
+            unloadable = "" if record.unloadable == proved else record.unloadable
+            await self.save(
+                msgspec.structs.replace(record, proved=proved, proof=proof, at=now, unloadable=unloadable)
+            )
 
     async def put_back(self) -> None:
         """Note that the file which was proved last is in place again."""
         now = await asyncio.to_thread(self.dest.now)
         digest = digest_of(now.content) if now else ""
         log.info("template.put_back", dest=str(self.dest.path))
-        if self.record is not None:
-            await self.save(msgspec.structs.replace(self.record, installed=digest, proved=digest))
+        if (record := self.record) is not None:
+            await self.save(
+                msgspec.structs.replace(record, installed=digest, proved=digest, unloadable=record.installed)
+            )
+
+    def is_unloadable(self, wish: Wish) -> bool:
+        """Tell whether nginx would not load the content of *wish* the last time that it was told to."""
+        return self.record is not None and self.record.unloadable == digest_of(wish.form.content)
 
     async def save(self, record: Record) -> None:
         """Remember *record*, also for later runs.

@@ -286,6 +286,33 @@ async def test_what_was_proved_comes_back_in_a_later_run(bench: Bench, nginx: Fa
     assert bench.reason("a").endswith(BACK)
 
 
+async def test_what_nginx_would_not_load_does_not_keep_it_from_starting(
+    bench: Bench, nginx: FakeBeside
+) -> None:
+    """While none runs, nor in a later run; once one does, it is tried again. Others are put in place."""
+    group = on_nginx(bench, nginx, "a", "b")
+    await group.bring(view(a="1", b="1"))
+    nginx.hup = "refuse"
+    await group.bring(view(a="2", b="1"))
+    nginx.pid = None
+    await group.bring(view(a="2", b="2"))
+    assert bench.texts() == {"a": "1", "b": "2"}
+    assert bench.is_in("a") == ("failed", "workers")
+    assert bench.reason("a").startswith("nginx would not load it, and none runs to be asked again")
+    later = await later_run(on_nginx(bench, nginx, "a", "b"))
+    await later.bring(view(a="2", b="2"))
+    assert bench.texts() == {"a": "1", "b": "2"}
+    nginx.hup = "load"
+    nginx.start()
+    await later.bring(view(a="2", b="2"))
+    assert bench.is_in("a") == ("applied", "workers")
+    assert bench.texts() == {"a": "2", "b": "2"}
+    nginx.pid = None
+    bench.write(a="by hand")
+    await later.bring(view(a="2", b="2"))
+    assert bench.texts() == {"a": "2", "b": "2"}, "it was loaded since"
+
+
 async def test_refused_and_nothing_to_go_back_to(bench: Bench, nginx: FakeBeside) -> None:
     """The file was there before us, and right by its check: it stays."""
     bench.write(a="1")
