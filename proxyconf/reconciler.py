@@ -267,7 +267,7 @@ class Reconciler:
                 await joined.settle("nonce")
         except NotRunningError as exc:
             if joined:
-                joined.wait_for_nginx()
+                await joined.wait_for_nginx()
             wait_s = self._note_failure("installed", str(exc), snapshot, steps)
         except RefusedError as exc:
             if joined and any(output.is_pending for output in joined.outputs):
@@ -298,7 +298,7 @@ class Reconciler:
             await apply.reload(steps)
             await joined.settle("nonce")
         except NotRunningError:
-            joined.wait_for_nginx()
+            await joined.wait_for_nginx()
         except ReloadRefusedError as exc:
             await joined.unload(str(exc))
         except (ReloadError, CommandError):

@@ -149,6 +149,9 @@ class Group:
         if await self._reloading.has_loaded(pending):
             await self._settle(pending, "workers")
             return
+        if self._is_in_doubt and self._nginx and await self._nginx.master() is None:
+            await self.wait_for_nginx()  # not by a command, some of which do well without any nginx
+            return
         due = [output for output in pending if self._reloading.due_in(output) <= 0]
         await self._settle([output for output in due if output.resource.reload is None], "written")
         due = [output for output in due if output.resource.reload is not None]
@@ -203,9 +206,11 @@ class Group:
             back = " (its last good file is in place again)" if output.dest.path in restored else ""
             output.note("failed", reason + back)
 
-    def wait_for_nginx(self) -> None:
-        """Note that no nginx runs: what is in place is loaded by its start."""
+    async def wait_for_nginx(self) -> None:
+        """Note that no nginx runs: what is in place is loaded by its start, or else it has to go."""
         self._awaits_nginx = True
+        if self._is_in_doubt:  # nginx has ended while it was to load that
+            await self.unload(_UNLOADABLE)
 
     def tell(self) -> float:
         """Say how it stands with each resource; return the seconds until the next look."""
@@ -239,6 +244,10 @@ class Group:
             return self._installing.again_in()
         self._failures += 1
         return float(min(_RETRY_CAP_S, _RETRY_BASE_S * 2 ** min(self._failures - 1, 16)))
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        return any(output.is_in_doubt for output in self.outputs)
 
     def _pending(self) -> list[Output]:
         return [output for output in self.outputs if output.is_pending]

@@ -116,6 +116,11 @@ class Output:
         return self.record is not None and self.record.installed != self.record.proved
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether what is in place is what nginx would not load before, and has not loaded since."""
+        return self.record is not None and self.record.unloadable == self.record.installed != ""
+
+    @property
     def installed_at(self) -> float:
         """When what is in place was put there, in seconds since boot."""
         return self.dest.changed_at() if self._installed_at is None else self._installed_at

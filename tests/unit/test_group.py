@@ -313,6 +313,25 @@ async def test_what_nginx_would_not_load_does_not_keep_it_from_starting(
     assert bench.texts() == {"a": "2", "b": "2"}, "it was loaded since"
 
 
+async def test_nginx_ends_while_it_is_to_load_what_it_would_not(bench: Bench, nginx: FakeBeside) -> None:
+    """That goes, be it by the next run: nginx is to start again. What it was not asked about stays."""
+    group = on_nginx(bench, nginx)
+    await group.bring(view(a="1"))
+    nginx.hup = "refuse"
+    await group.bring(view(a="2"))
+    await group.install(view(a="2"))
+    assert bench.texts() == {"a": "2"}
+    nginx.pid = None
+    later = await later_run(on_nginx(bench, nginx))
+    reloads = bench.reloads()
+    await later.reload()
+    assert (bench.texts(), bench.reloads()) == ({"a": "1"}, reloads)
+    assert bench.is_in("a") == ("failed", "workers")
+    await later.install(view(a="3"))
+    await later.wait_for_nginx()
+    assert bench.texts() == {"a": "3"}
+
+
 async def test_refused_and_nothing_to_go_back_to(bench: Bench, nginx: FakeBeside) -> None:
     """The file was there before us, and right by its check: it stays."""
     bench.write(a="1")
@@ -571,7 +590,7 @@ async def test_the_site_could_not_be_loaded(bench: Bench, nginx: FakeBeside) -> 
 async def test_no_nginx_runs_for_the_site(bench: Bench, nginx: FakeBeside) -> None:
     group = await later_run(on_nginx(bench, nginx))
     await group.install(view(a="1"))
-    group.wait_for_nginx()
+    await group.wait_for_nginx()
     assert group.tell() == 0.5
     assert bench.is_in("a") == ("installed", "")
 

@@ -146,7 +146,7 @@ class Joined:
         self.calls.append(f"unload: {reason}")
         self.is_pending = False
 
-    def wait_for_nginx(self) -> None:
+    async def wait_for_nginx(self) -> None:
         self.calls.append("wait for nginx")
 
     def tell(self) -> float:
