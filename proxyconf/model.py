@@ -10,6 +10,9 @@ from collections.abc import Mapping  # noqa: TC003 - listings are saved, and rea
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from proxyconf.options import NONE as NO_OPTIONS
+from proxyconf.options import Options, ServiceOptions
+
 
 class Entry(NamedTuple):
     """A key's value in a listing.
@@ -57,6 +60,9 @@ class Container:
         ports: The TCP ports it exposes, ascending.
         created: Unix time in seconds.
         draining: It was told to stop and has not died yet: no new requests for it.
+        env: Those of its variables that say how it is to be routed; no others, for they may be secrets.
+        published: Port of the container to ``ip:port`` of the host where it is published.
+        network_mode: ``host``, ``container:ID``, or a network's name.
     """
 
     id: str
@@ -68,6 +74,9 @@ class Container:
     ports: tuple[int, ...] = ()
     created: int = 0
     draining: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[int, str] = field(default_factory=dict)
+    network_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,7 @@ class Route:
         where: The place it was read from, for people.
         source: Name of the source.
         born: Age within that source; smaller is older.
+        options: What else it asks for.
     """
 
     host: str
@@ -183,6 +193,7 @@ class Route:
     where: str
     source: str
     born: int = 0
+    options: Options = NO_OPTIONS
 
     @property
     def claim(self) -> str:
@@ -216,6 +227,7 @@ class Snapshot:
     Attributes:
         routes: Sorted by host and path, each claim once.
         services: Name to its endpoints, sorted by address, without draining ones that can be spared.
+        options: Name of a service to what its routes ask for, where that is anything.
         pairs: Full name, with a leading slash and without a final one, to entry; in any order.
         containers: Sorted by name.
         problems: Sorted.
@@ -223,6 +235,7 @@ class Snapshot:
 
     routes: tuple[Route, ...] = ()
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    options: Mapping[str, ServiceOptions] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()

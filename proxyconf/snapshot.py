@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem, Route, Snapshot
+from proxyconf.options import NONE as NO_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Entry, Member
+    from proxyconf.options import ServiceOptions
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
@@ -58,11 +60,13 @@ def merge(
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
+    options = _service_options(settled, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
     return Snapshot(
         settled,
         services,
+        options,
         pairs,
         tuple(sorted(containers, key=_BY_NAME)),
         tuple(sorted(set(problems), key=str)),
@@ -198,6 +202,20 @@ def _settle(
             if rival.route.service != winner.service
         ]
     return tuple(settled)
+
+
+def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, ServiceOptions]:
+    """Return what is asked for each service: by the first route, by host and path, that asks for anything."""
+    asked: dict[str, Route] = {}
+    for route in routes:
+        # most ask for nothing, which is seen without a comparison
+        if route.options is NO_OPTIONS or route.options.service == NO_OPTIONS.service:
+            continue
+        first = asked.setdefault(route.service, route)
+        if first.options.service != route.options.service:
+            why = f"service {route.service!r} is as {first.where} asks (ask for the same, or for nothing)"
+            problems.append(Problem("route", route.where, why))
+    return {name: route.options.service for name, route in asked.items()}
 
 
 def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:

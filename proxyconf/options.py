@@ -1,0 +1,103 @@
+"""What a route may ask for besides host, path and service: immutable, typed, and nothing by default.
+
+Options are of three things. Those of a location belong to the route alone. Those of a host, and those of a
+service, are shared by all its routes: the first route that asks counts, and another wish is a problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Pairs = tuple[tuple[str, str], ...]
+"""Names and values, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many requests one client may make.
+
+    Attributes:
+        per_minute: At least 1.
+        burst: How many more may come at once.
+    """
+
+    per_minute: int
+    burst: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LocationOptions:
+    """Of one route.
+
+    Attributes:
+        replace: The path that takes the place of the route's own: ``/`` strips it. "": it is passed on whole.
+        body_size: Of a request, in bytes; 0 for any. None: nginx's default.
+        send_timeout: Between two writes to the endpoint, in seconds. None: nginx's default.
+        read_timeout: Between two reads from it.
+        buffering: Whether nginx takes the whole answer before the client has.
+        request_buffering: Whether it takes the whole request before the endpoint gets any.
+        allow: Networks; all others are refused where there are any.
+        deny: Networks that are refused.
+        users: Name and password hash, for basic authentication.
+        request_headers: Set for the endpoint; an empty value takes the header away.
+        response_headers: Added to every answer.
+        rate: None for any number of requests.
+        redirect: Where to send every request of the route, a whole URL with neither path nor query: those of
+            the request are put behind it.
+        redirect_status: 301, 302, 307 or 308.
+        maintenance: Answer 503 and ask nobody.
+    """
+
+    replace: str = ""
+    body_size: int | None = None
+    send_timeout: float | None = None
+    read_timeout: float | None = None
+    buffering: bool = True
+    request_buffering: bool = True
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    users: Pairs = ()
+    request_headers: Pairs = ()
+    response_headers: Pairs = ()
+    rate: Rate | None = None
+    redirect: str = ""
+    redirect_status: int = 301
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """Of a service.
+
+    Attributes:
+        protocol: How the endpoints are spoken to.
+        verify: With https and grpcs: whether their certificates must be good for `name`.
+        name: With https and grpcs: the name that is asked for. "": the request's host.
+        balance: ``round_robin``, ``least_conn``, ``ip_hash``, or a consistent hash of a key: ``hash:client``,
+            ``hash:uri``, ``hash:header:NAME``, ``hash:cookie:NAME``.
+        keepalive: Idle connections per worker; 0 for none. None: as in ``[nginx]``.
+        max_fails: After so many failures an endpoint is left out for `fail_timeout`; 0 for never.
+        fail_timeout: In seconds.
+        root: With fastcgi: the folder of the scripts there.
+    """
+
+    protocol: Literal["http", "https", "grpc", "grpcs", "fastcgi", "uwsgi"] = "http"
+    verify: bool = False
+    name: str = ""
+    balance: str = "round_robin"
+    keepalive: int | None = None
+    max_fails: int | None = None
+    fail_timeout: float | None = None
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything a route asks for."""
+
+    location: LocationOptions = LocationOptions()
+    service: ServiceOptions = ServiceOptions()
+
+
+NONE = Options()
