@@ -42,8 +42,6 @@ def test_killed_while_an_unchecked_file_is_in_place(lab: ConfdLab, etcd: EtcdSer
     assert (done.returncode, done.stdout) == (0, f"put back: {dest}\n")
     assert dest.read_bytes() == good
     assert lab.nginx_test() == ""
-    again = lab.run("proxyconf", "recover")
-    assert (again.returncode, again.stdout) == (0, "nothing to put back\n")
 
 
 def test_the_next_start_puts_it_back_too(lab: ConfdLab, etcd: EtcdServer) -> None:

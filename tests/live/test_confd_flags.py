@@ -110,18 +110,16 @@ def test_however_it_is_called(lab: ConfdLab, etcd: EtcdServer, argv: list[str]) 
     assert dest.read_text() == "a\n"
 
 
-def test_flag_before_environment_before_file(lab: ConfdLab, etcd: EtcdServer) -> None:
+def test_flag_and_environment_before_file(lab: ConfdLab, etcd: EtcdServer) -> None:
     """The original lets the file win."""
-    etcd.fill({"/flag/name": "flag", "/environment/name": "environment", "/file/name": "file"})
+    etcd.fill({"/environment/name": "environment", "/file/name": "file"})
     dest = lab.text("name")
     config = lab.folder / "confd.toml"
-    config.write_text("prefix = '/file'\nlog_level = 'error'\n")
+    config.write_text("prefix = '/file'\nlog_level = 'debug'\n")
     lab.extra["CONFD_PREFIX"] = "/environment"
-    assert lab.once("-config-file", str(config)).returncode == 0
-    assert dest.read_text() == "environment\n"
-    done = lab.once("-config-file", str(config), "-prefix", "/flag")
+    done = lab.once("-config-file", str(config), "-log-level", "error")
     assert (done.returncode, done.stderr) == (0, "")
-    assert dest.read_text() == "flag\n"
+    assert dest.read_text() == "environment\n"
 
 
 def test_a_second_one_on_the_same_state_folder(lab: ConfdLab, etcd: EtcdServer) -> None:
@@ -133,21 +131,6 @@ def test_a_second_one_on_the_same_state_folder(lab: ConfdLab, etcd: EtcdServer) 
     second = lab.once()
     assert second.returncode == 2
     assert f"proxyconf with pid {daemon.pid} uses it" in second.stderr
-    elsewhere = lab.once("-state", str(lab.folder / "other"))
-    assert elsewhere.returncode == 0
     etcd.put("/name", "b")
     lab.until_text(dest, "b\n")
-    assert lab.stop(daemon) == 0
-
-
-def test_an_interval_and_a_file_store(lab: ConfdLab) -> None:
-    """Files are read like a store's keys, and followed."""
-    store = lab.folder / "store.yaml"
-    store.write_text("app:\n  name: a\n  list: [x, y]\n")
-    dest = lab.text("name", '{{ getv("/app/name") }} {{ ls("/app/list")|join(" ") }}\n')
-    lab.flags = ("-confdir", str(lab.confdir), "-backend", "file", "-file", str(store))
-    daemon = lab.start("confd", *lab.flags, "-interval", "60")
-    lab.until_text(dest, "a 0 1\n")
-    store.write_text('app:\n  name: b\n  list: ["x"]\n')
-    lab.until_text(dest, "b 0\n")
     assert lab.stop(daemon) == 0

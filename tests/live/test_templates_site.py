@@ -182,7 +182,7 @@ def test_other_endpoints_restart_only_that_source(site: Site, etcd: EtcdServer) 
 
 
 def test_the_other_commands(site: Site, etcd: EtcdServer) -> None:
-    """check, render, once and status show templates as they show the site."""
+    """check, render and status show templates as they show the site."""
     proxy = site.proxy
     etcd.put("/extra/status", "418")
     site.configure(site.resource(), site.resource("none", dest=str(site.folder / "none"), check_cmd=""))
@@ -192,10 +192,6 @@ def test_the_other_commands(site: Site, etcd: EtcdServer) -> None:
     assert f"# ==> files{site.dest}\nserver {{" in rendered.stdout
     assert "return 418;" in rendered.stdout
     assert f"[[template]] {site.folder}/none: render " in rendered.stderr
-    once = proxy.cli("once")
-    assert once.returncode == 1
-    assert "templates: 1 installed (" in once.stdout
-    assert "1 refused (" in once.stdout
     site.template("none", "well\n")
     proxy.serve()
     site.until_template("applied")
