@@ -224,10 +224,11 @@ class ConfdLab:
 
     def end_left_overs(self) -> None:
         """End the commands that a killed daemon has left: each had a process group of its own."""
+        spared = {os.getpgrp(), *(process.pid for process in self._processes)}
         for pid in processes_of(self.bin):
             with suppress(ProcessLookupError):
-                if os.getpgid(pid) == pid:
-                    os.killpg(pid, signal.SIGKILL)
+                if (group := os.getpgid(pid)) not in spared:
+                    os.killpg(group, signal.SIGKILL)
 
     def log(self) -> str:
         """Return all that was printed by what was started."""
