@@ -80,6 +80,22 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How the proxy gets to the containers of an engine.
+
+    Attributes:
+        networks: Those that it shares with containers, the preferred one first. None: it runs on the engine's
+            host, from which every network is reached.
+        host: The address at which it finds that host; "" for none.
+        published: By the ports that containers publish on the host, not by their own addresses.
+    """
+
+    networks: tuple[str, ...] | None = None
+    host: str = "127.0.0.1"
+    published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The COMPLETE content of one source at one revision: keys, or containers.
 
@@ -94,6 +110,7 @@ class Listing:
         pairs: Full name in the store, with a leading slash (``/app/server/1``), to entry: what templates
             need.
         containers: In any order.
+        reach: How to get to them.
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
         urgent: A death is among the changes: apply without waiting for quiet.
@@ -108,6 +125,7 @@ class Listing:
     keys: Mapping[str, Entry] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
+    reach: Reach = Reach()
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
     urgent: bool = False

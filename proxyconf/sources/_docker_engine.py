@@ -15,15 +15,15 @@ from aiodocker.exceptions import DockerError
 
 from proxyconf.errors import SourceError
 from proxyconf.sources._docker_connect import Address, open_session
-from proxyconf.sources._docker_errors import translated
+from proxyconf.sources._docker_errors import status_text, translated
 from proxyconf.sources._docker_events import ACTIONS
 from proxyconf.sources._docker_reading import (
-    DEFAULT_STOP,
+    Details,
     Event,
-    Stop,
+    is_secluded,
     read_container,
+    read_details,
     read_event,
-    read_stop,
 )
 from proxyconf.sources._tls import read_certificates
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Container
 
+# fewer take longer for many containers, and more do not end sooner
+_INSPECTS_AT_ONCE = 8
 _FILTERS = json.dumps({"type": ["container", "network"], "event": ACTIONS})
 
 
@@ -45,10 +47,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The answer to `Engine.ask_stop`."""
+    """The answer to `Engine.ask_details`."""
 
     container: str
-    stop: Stop
+    details: Details
 
 
 Message = Event | Listed | Learned
@@ -59,10 +61,14 @@ class Engine:
 
     Attributes:
         id: Tells this engine from others; "" where it does not say.
+        secluded: Not even its host gets to its networks.
+        denied: What a proxy before it answers instead of an inspect, for which nobody asks again; "" if none.
     """
 
     def __init__(self, docker: aiodocker.Docker, address: Address, opened: asyncio.Event) -> None:
-        self.id = ""
+        self.id = self.denied = ""
+        self.secluded = False
+        self._few = asyncio.Semaphore(_INSPECTS_AT_ONCE)
         self._docker = docker
         self._events: Any = docker.events  # aiodocker does not type it
         self._address = address
@@ -80,6 +86,7 @@ class Engine:
                 info = await self._docker.system.info()
                 # podman makes up another ID for every answer
                 self.id = "" if "BuildahVersion" in info else str(info.get("ID") or "")
+                self.secluded = is_secluded(info)
             except DockerError as exc:
                 if exc.status not in (401, 403, 404):  # what a filtering proxy says
                     raise
@@ -100,8 +107,8 @@ class Engine:
         """Ask for all containers."""
         self._start(self._list())
 
-    def ask_stop(self, container: str) -> None:
-        """Ask how *container* is told to stop."""
+    def ask_details(self, container: str) -> None:
+        """Ask for what no list tells of *container*."""
         self._start(self._inspect(container))
 
     async def receive(self, *, until: float) -> Message | None:
@@ -155,13 +162,25 @@ class Engine:
 
     async def _inspect(self, container: str) -> Learned:
         with translated("inspect container of", self._address):
-            try:
-                details = await self._docker.containers.container(container).show()
-            except DockerError as exc:
-                if exc.status not in (401, 403, 404, 409):  # it is gone, or a proxy does not let us
-                    raise
-                return Learned(container, DEFAULT_STOP)
-            return Learned(container, read_stop(details))
+            async with self._few:
+                if self.denied:
+                    return Learned(container, Details())
+                try:
+                    answer = await self._docker.containers.container(container).show()
+                except DockerError as exc:
+                    return Learned(container, self._refused(exc))
+            return Learned(container, read_details(answer))
+
+    def _refused(self, exc: DockerError) -> Details:
+        """Return what is known of a container that can't be inspected; raise *exc* without a connection."""
+        if exc.status in (404, 409):  # it is gone
+            return Details()
+        if exc.status in (401, 403):
+            self.denied = status_text(exc)
+            return Details()
+        if exc.status >= 900:  # aiodocker's own, for "no connection"
+            raise exc
+        return Details(refused=status_text(exc))
 
 
 @asynccontextmanager

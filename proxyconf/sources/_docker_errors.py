@@ -49,6 +49,11 @@ def translated(operation: str, address: Address) -> Iterator[None]:
         raise kind(f"{operation} {address.url}: {reason}") from exc
 
 
+def status_text(exc: DockerError) -> str:
+    """Return what an engine, or a proxy before it, answers instead."""
+    return f"{exc.status} {trim(re.sub(r'<[^>]*>', ' ', str(exc.message)))}"  # a proxy's page is HTML
+
+
 def _explain(exc: Exception, operation: str, address: Address) -> tuple[type[SourceError], str]:
     if isinstance(exc, DockerError) and exc.status < 900:  # 900 is aiodocker's own, for "no connection"
         return _status(exc, operation)
@@ -83,7 +88,7 @@ def _lost(reason: str, address: Address) -> tuple[type[SourceError], str]:
 
 
 def _status(exc: DockerError, operation: str) -> tuple[type[SourceError], str]:
-    text = f"{exc.status} {trim(re.sub(r'<[^>]*>', ' ', str(exc.message)))}"  # a proxy's page
+    text = status_text(exc)
     if "client version" in text:
         return SourceDeniedError, f"{text} (remove api_version, or set one that the engine takes)"
     if "HTTPS server" in text:

@@ -1,8 +1,10 @@
-"""What holds between two container lists: deaths, stop signals, and when to list again. Pure: time comes in.
+"""What holds between two container lists: deaths, stop signals, and what to ask when. Pure: time comes in.
 
 An engine says what happened before its list shows it: a dead container is listed as running for up to 71 ms
 more, a paused or newly connected one in its old state for 3 to 9 ms. So a death counts by itself, and every
-other event asks for lists: one at once and two a little later. Times are seconds of one monotonic clock.
+other event asks for lists: one at once and two a little later. A container's variables are in no list, but
+stay as they are, so that each is inspected once, and shown from then on. Times are seconds of one monotonic
+clock.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from proxyconf.sources._docker_reading import DEFAULT_STOP, Event, Stop
+from proxyconf.sources._docker_reading import DEFAULT_STOP, Details, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxyconf.model import Container
 
@@ -66,14 +68,21 @@ class _Told:
 
 
 class Mirror:
-    """An engine's last list, corrected by what was heard since."""
+    """An engine's last list, corrected by what was heard since.
 
-    def __init__(self) -> None:
+    With *env*, every container is inspected. One that is not inspected yet is not shown: without its
+    variables, it would be another one.
+    """
+
+    def __init__(self, *, env: bool) -> None:
+        self._env = env
         self._rows: dict[str, Container] = {}  # in the order of their ids
         self._deaths: dict[str, _Death] = {}
         self._told: dict[str, _Told] = {}
-        self._stops: dict[str, Stop | None] = {}  # None: asked, not answered yet
-        self._shown: tuple[Container, ...] | None = None
+        self._details: dict[str, Details] = {}
+        self._wanted: set[str] = set()
+        self._pending: set[str] = set()
+        self._shown: tuple[tuple[Container, ...], Mapping[str, str]] | None = None
         self._listed = self._urgent = False
         self._asked: float | None = None
         self._looks: list[float] = []
@@ -86,7 +95,7 @@ class Mirror:
     def forget_question(self) -> None:
         """Expect no answers any more: the connection is a new one. What was heard stays."""
         self._asked = None
-        self._stops = {container: stop for container, stop in self._stops.items() if stop}
+        self._pending.clear()
 
     def ask(self, now: float) -> bool:
         """Say whether to ask for a list now; if so, `take` must follow before it says so again."""
@@ -97,9 +106,11 @@ class Mirror:
         return True
 
     def questions(self, now: float) -> list[str]:
-        """Return the containers whose `Stop` must be asked for, each once; `learn` is to follow."""
-        wanted = [container for container in self._told if now >= self._question_due(container)]
-        self._stops.update(dict.fromkeys(wanted))
+        """Return the containers that must be inspected, each once; `learn` is to follow."""
+        told = [container for container in self._told if now >= self._question_due(container)]
+        wanted = sorted(self._wanted.union(told) - self._pending)
+        self._wanted.clear()
+        self._pending.update(wanted)
         return wanted
 
     def wake(self) -> float:
@@ -122,9 +133,11 @@ class Mirror:
         if event.action in ACTIONS:
             self.look(now)
 
-    def learn(self, container: str, stop: Stop) -> None:
-        """Take in how a container is asked to stop."""
-        self._stops[container] = stop
+    def learn(self, container: str, details: Details) -> None:
+        """Take in what an inspect told."""
+        self._details[container] = details
+        self._pending.discard(container)
+        stop = details.stop
         if told := self._told.pop(container, None):
             stopping = told.maybe.get(stop.signal, told.stopping)
             if stopping is not None:
@@ -137,7 +150,10 @@ class Mirror:
         for dead in [key for key, death in self._deaths.items() if _is_over(death, rows.get(key), asked)]:
             del self._deaths[dead]
         self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
-        self._stops = {key: stop for key, stop in self._stops.items() if key in rows or not stop}
+        self._details = {key: details for key, details in self._details.items() if key in rows}
+        if self._env:
+            # what was refused (a container that is half removed, an engine out of breath) is asked for again
+            self._wanted = {key for key in rows if (known := self._details.get(key)) is None or known.refused}
         self._listed, self._asked = True, None
         self._relist = now + relist_s
         # an engine in a storm of events spends at most half of its time on our lists
@@ -147,23 +163,33 @@ class Mirror:
         """Return all containers, by id, and whether one died, if that differs from what was returned last."""
         for container in [container for container in self._told if now >= self._lapse(container)]:
             del self._told[container]
-        shown = tuple(map(self._corrected, self._rows.values()))
-        if not self._listed or shown == self._shown:
+        rows = [row for row in self._rows.values() if not self._env or row.id in self._details]
+        if not self._listed or (self._shown is None and len(rows) < len(self._rows)):
+            return None  # unknown is not empty: the first time, all must be known
+        shown = tuple(map(self._corrected, rows))
+        if (shown, refused := self.refused()) == self._shown:
             return None
-        self._shown, urgent, self._urgent = shown, self._urgent, False
+        self._shown, urgent, self._urgent = (shown, refused), self._urgent, False
         return shown, urgent
+
+    def refused(self) -> Mapping[str, str]:
+        """Return the names of the containers that can't be inspected, and why."""
+        found = {
+            row.name: self._details[key].refused for key, row in self._rows.items() if key in self._details
+        }
+        return {name: reason for name, reason in found.items() if reason}
 
     def _due(self) -> float:
         return max(min([self._relist, *self._looks]), self._rest)
 
     def _kill(self, event: Event, now: float) -> None:
         """A stop only when the signal means one: HUP and USR1 are kill events, too, and it runs on."""
-        key, stop = event.container, self._stops.get(event.container)
+        key, details = event.container, self._details.get(event.container)
         if key in self._deaths:
             return  # the engine may tell of the signal after it told of the death
-        if event.signal in _LAST_WORDS or (stop and event.signal == stop.signal):
+        if event.signal in _LAST_WORDS or (details and event.signal == details.stop.signal):
             self._told.setdefault(key, _Told()).stopping = now
-        elif stop is None and event.signal:
+        elif details is None and event.signal:
             self._told.setdefault(key, _Told()).maybe[event.signal] = now
 
     def _die(self, event: Event, now: float) -> None:
@@ -178,6 +204,8 @@ class Mirror:
 
     def _start(self, event: Event, now: float) -> None:
         self._told.pop(event.container, None)
+        if self._env and event.container not in self._details:
+            self._wanted.add(event.container)  # beside the list, not after it
         death = self._deaths.get(event.container)
         if death and event.time_ns >= death.time_ns:
             self._deaths[event.container] = replace(death, until=now)
@@ -185,7 +213,7 @@ class Mirror:
     def _question_due(self, container: str) -> float:
         """When to ask how a container stops: only if its default time runs out, or the signal may mean it."""
         told = self._told[container]
-        if container in self._stops:
+        if container in self._details or container in self._pending:
             return math.inf
         if told.maybe:
             return -math.inf
@@ -194,13 +222,16 @@ class Mirror:
     def _lapse(self, container: str) -> float:
         """When a container that was told to stop and did not die counts as serving again."""
         stopping = self._told[container].stopping
-        stop = self._stops.get(container) or DEFAULT_STOP
+        details = self._details.get(container)
+        stop = details.stop if details else DEFAULT_STOP
         return math.inf if stopping is None else stopping + stop.timeout_s + _GRACE_S
 
     def _corrected(self, row: Container) -> Container:
         told = self._told.get(row.id)
         draining = told is not None and told.stopping is not None and row.state in _LIVE
-        return replace(row, draining=True) if draining else row
+        details = self._details.get(row.id)
+        env = details.env if details and self._env else {}
+        return replace(row, draining=draining, env=env) if draining or env else row
 
 
 def _is_over(death: _Death, row: Container | None, asked: float) -> bool:
@@ -209,4 +240,4 @@ def _is_over(death: _Death, row: Container | None, asked: float) -> bool:
 
 
 def _dead(row: Container) -> Container:
-    return replace(row, state="exited", health="", networks={}, ports=())
+    return replace(row, state="exited", health="", networks={}, ports=(), published={})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proxyconf.model import Container
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 _PODMAN = {"died": "die", "remove": "destroy"}
+_ROUTING_VARIABLES = frozenset(
+    {
+        *("VIRTUAL_HOST", "VIRTUAL_PORT", "VIRTUAL_PROTO", "VIRTUAL_PATH", "VIRTUAL_DEST", "VIRTUAL_ROOT"),
+        *("VIRTUAL_HOST_MULTIPORTS", "CERT_NAME", "HTTPS_METHOD", "HSTS", "SSL_POLICY"),
+        *("NETWORK_ACCESS", "SERVER_TOKENS"),
+    }
+)
 
 
 class Row(Protocol):
@@ -56,6 +63,20 @@ class Stop:
 DEFAULT_STOP = Stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an inspect adds to the list; the life of a container through, it stays as it is.
+
+    Attributes:
+        env: Those variables that say how to route; never any other, for it may be a secret.
+        refused: Why the engine did not tell; then the rest is the default.
+    """
+
+    stop: Stop = DEFAULT_STOP
+    env: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
+
+
 def read_container(row: Row) -> Container:
     """Read one entry of the container list.
 
@@ -73,6 +94,8 @@ def read_container(row: Row) -> Container:
         networks=_networks(row),
         ports=tuple(sorted({port["PrivatePort"] for port in _get(row, "Ports") or () if _is_tcp(port)})),
         created=int(_get(row, "Created") or 0),
+        published=_published(row),
+        network_mode=_network_mode(row),
     )
 
 
@@ -91,13 +114,24 @@ def read_event(message: Mapping[str, Any]) -> Event:
     )
 
 
-def read_stop(details: Mapping[str, Any]) -> Stop:
+def read_details(answer: Mapping[str, Any]) -> Details:
     """Read the answer to an inspect."""
-    config = details.get("Config") or {}
+    config = answer.get("Config") or {}
     timeout_s = DEFAULT_STOP.timeout_s if config.get("StopTimeout") is None else float(config["StopTimeout"])
-    return Stop(
-        signal=signal_number(config.get("StopSignal")) or DEFAULT_STOP.signal,
-        timeout_s=math.inf if timeout_s < 0 else timeout_s,  # negative: the engine waits for ever
+    variables = [text.partition("=") for text in config.get("Env") or ()]
+    return Details(
+        Stop(
+            signal=signal_number(config.get("StopSignal")) or DEFAULT_STOP.signal,
+            timeout_s=math.inf if timeout_s < 0 else timeout_s,  # negative: the engine waits for ever
+        ),
+        {name: value for name, _, value in variables if name in _ROUTING_VARIABLES},
+    )
+
+
+def is_secluded(info: Mapping[str, Any]) -> bool:
+    """Tell whether an engine's networks are out of its host's reach: in a machine, or a user's namespaces."""
+    return info.get("OperatingSystem") == "Docker Desktop" or "name=rootless" in (
+        info.get("SecurityOptions") or ()
     )
 
 
@@ -114,7 +148,7 @@ def signal_number(text: str | int | None) -> int:
 
 def _networks(row: Row) -> dict[str, str]:
     """Return each network's address; the host's network, which has none of its own, as ``{"host": ""}``."""
-    if (_get(row, "HostConfig") or {}).get("NetworkMode") == "host":
+    if _network_mode(row) == "host":
         return {"host": ""}
     found = (_get(row, "NetworkSettings") or {}).get("Networks") or {}
     addresses = {
@@ -123,6 +157,23 @@ def _networks(row: Row) -> dict[str, str]:
         if network
     }
     return {name: address for name, address in addresses.items() if address}
+
+
+def _network_mode(row: Row) -> str:
+    mode = (_get(row, "HostConfig") or {}).get("NetworkMode") or ""
+    return "bridge" if mode == "default" else mode
+
+
+def _published(row: Row) -> dict[int, str]:
+    """Return the place of each published port; of several, one of IPv4 and of all the host's addresses."""
+    found: dict[int, list[tuple[bool, bool, str, int]]] = {}
+    for port in _get(row, "Ports") or ():
+        if _is_tcp(port) and port.get("PublicPort"):
+            ip = port.get("IP") or "0.0.0.0"  # noqa: S104 - nothing listens here; podman leaves it out
+            place = (":" in ip, ip not in ("0.0.0.0", "::"), ip, port["PublicPort"])  # noqa: S104 - as above
+            found.setdefault(port["PrivatePort"], []).append(place)
+    best = {port: min(places) for port, places in sorted(found.items())}
+    return {port: f"[{ip}]:{on}" if six else f"{ip}:{on}" for port, (six, _, ip, on) in best.items()}
 
 
 def _is_tcp(port: Mapping[str, Any]) -> bool:

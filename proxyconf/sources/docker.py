@@ -3,8 +3,8 @@
     [docker]
     url = "unix:///var/run/docker.sock"
 
-Health, names, networks and states come from one list of all containers; only a death and a stop signal are
-taken from the events themselves (see `_docker_events`).
+Health, names, networks and states come from one list of all containers, variables from one inspect of each;
+only a death and a stop signal are taken from the events themselves (see `_docker_events`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import UsageError
-from proxyconf.model import Listing
+from proxyconf.model import Listing, Problem
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
+from proxyconf.sources._docker_place import Mode, find_reach, host_of, read_own_ids
 from proxyconf.sources._docker_reading import Event
 from proxyconf.sources._tls import Tls
 from proxyconf.tables import Share, SourcePolicy
@@ -31,9 +32,13 @@ from proxyconf.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
+    from proxyconf.model import Container
+
 # a stream that says nothing for so many periods may be dead without a sign of it, so another one is opened
 _SILENT_RELISTS = 5
 _JITTER = 0.2
+_DENIED = "no variables of containers are read, as a proxy before the engine refuses to inspect"
+_MEND = "let it pass GET /containers/*/json, or set env = false"
 HAS_KEYS = False  # only containers
 
 
@@ -49,6 +54,13 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
         cert: Our certificate, as PEM.
         key: Its key, as PEM.
         api_version: ``auto``, or a version of the API where a proxy hides the engine's: ``1.41``.
+        env: Whether to read those variables of containers that say how to route (VIRTUAL_HOST and its like),
+            for which each is inspected once.
+        network: The network in which nginx gets to containers, as ``docker network ls`` prints it. Default:
+            those of our own container; on the engine's host, every one.
+        address: ``container``: their own addresses; ``published``: those of the host at which they publish
+            their ports; ``auto``: the latter where not even the host gets to their networks (Docker Desktop,
+            a rootless engine) and we are in none of its containers.
         poll: List this often instead of following the events, where a proxy hides them. A change is then seen
             up to this late, and a container that was told to stop gets requests until it is gone.
         relist: List this often even if no event asks for it.
@@ -61,6 +73,9 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     cert: Path | None = None
     key: Path | None = None
     api_version: str = "auto"
+    env: bool = True
+    network: str = ""
+    address: Mode = "auto"
     poll: Seconds | None = None
     relist: Seconds = Seconds(60)
     timeout: Seconds = Seconds(10)
@@ -113,6 +128,7 @@ class DockerSource:
         self.name = name
         self.policy = settings
         self._address = address
+        self._own = read_own_ids()
         version = settings.api_version
         self._api_version = version if version == "auto" else "v" + version.removeprefix("v")
 
@@ -123,7 +139,7 @@ class DockerSource:
             SourceError: The engine was lost, froze or answered nonsense.
             SourceDeniedError: It, a proxy before it, or its socket refuses us.
         """
-        mirror = Mirror()
+        mirror = Mirror(env=self.policy.env)
         while True:
             connection = connect(
                 self._address, api_version=self._api_version, timeout_s=float(self.policy.timeout)
@@ -148,7 +164,7 @@ class DockerSource:
             if mirror.ask(now):
                 engine.ask_list()
             for container in mirror.questions(now):
-                engine.ask_stop(container)
+                engine.ask_details(container)
             message = await engine.receive(until=min(mirror.wake(), heard + patience_s))
             now = clock()
             match message:
@@ -158,10 +174,36 @@ class DockerSource:
                 case Listed():
                     mirror.take(message.containers, now, relist_s=self._pause_s())
                 case Learned():
-                    mirror.learn(message.container, message.stop)
+                    mirror.learn(message.container, message.details)
             if news := mirror.news(now):
                 containers, urgent = news
-                yield Listing(self.name, cluster=engine.id, containers=containers, urgent=urgent)
+                yield self._listing(engine, containers, mirror.refused(), urgent=urgent)
+
+    def _listing(
+        self, engine: Engine, containers: tuple[Container, ...], refused: Mapping[str, str], *, urgent: bool
+    ) -> Listing:
+        policy = self.policy
+        problems = [
+            Problem("container", name, f"its variables are not known: the engine answers {reason}")
+            for name, reason in refused.items()
+        ]
+        if engine.denied and policy.env:
+            problems.append(Problem("source", self.name, f"{_DENIED}: {engine.denied} ({_MEND})"))
+        return Listing(
+            self.name,
+            cluster=engine.id,
+            containers=containers,
+            reach=find_reach(
+                containers,
+                self._own,
+                host=host_of(self._address),
+                secluded=engine.secluded,
+                network=policy.network,
+                mode=policy.address,
+            ),
+            problems=tuple(problems),
+            urgent=urgent,
+        )
 
     def _pause_s(self) -> float:
         if self.policy.poll:

@@ -44,8 +44,12 @@ class ScriptedEngine:
         details: Its answers to an inspect, by container id.
         info: What it says of itself.
         refusals: Status and body by the end of a path, instead of an answer; a str body is HTML.
+            Status 0 hangs up.
         url: Where it is, once it serves.
         gate: Lists wait until it is set.
+        inspect_gate: So do inspects.
+        inspecting: Inspects that are not answered yet.
+        most_inspecting: The most that there ever were.
         requests: The paths asked for, without the version.
         watchers: Event streams that are open.
     """
@@ -58,6 +62,9 @@ class ScriptedEngine:
         self.refusals: dict[str, tuple[int, object]] = {}
         self.gate = asyncio.Event()
         self.gate.set()
+        self.inspect_gate = asyncio.Event()
+        self.inspect_gate.set()
+        self.inspecting = self.most_inspecting = 0
         self.requests: list[str] = []
         self.watchers: list[asyncio.Queue[bytes | None]] = []
         self._asked = asyncio.Condition()
@@ -83,6 +90,7 @@ class ScriptedEngine:
     ) -> None:
         self.hang_up()
         self.gate.set()
+        self.inspect_gate.set()
         await self._runner.cleanup()
 
     async def serve_socket(self, path: Path) -> None:
@@ -132,6 +140,8 @@ class ScriptedEngine:
             await self.gate.wait()
         if path in self.refusals:
             status, body = self.refusals[path]
+            if not status and request.transport:
+                request.transport.abort()
             if isinstance(body, str):
                 return web.Response(status=status, text=body, content_type="text/html")
             # as dockerd: with a charset, aiodocker would not take it for JSON
@@ -149,6 +159,10 @@ class ScriptedEngine:
         return web.json_response(self.containers)
 
     async def _inspect(self, request: web.Request) -> web.Response:
+        self.inspecting += 1
+        self.most_inspecting = max(self.most_inspecting, self.inspecting)
+        await self.inspect_gate.wait()
+        self.inspecting -= 1
         details = self.details.get(request.match_info["id"])
         return web.json_response(details or {"message": "No such container"}, status=200 if details else 404)
 

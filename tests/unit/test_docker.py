@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from proxyconf.config import SourceTable
 from proxyconf.errors import SourceDeniedError, SourceError, UsageError
-from proxyconf.model import Container, Listing
+from proxyconf.model import Container, Listing, Problem, Reach
 from proxyconf.sources import open_source
 from tests.unit.docker_api import ScriptedEngine, container_id, row
 
@@ -30,7 +31,8 @@ async def engine(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
 
 
 def source_of(engine: ScriptedEngine, **values: object) -> Source:
-    return open_source(SourceTable("docker", "docker", {"url": engine.url, **values}, "test"))
+    """Return a source that inspects only what it must, as most tests say nothing of variables."""
+    return open_source(SourceTable("docker", "docker", {"url": engine.url, "env": False, **values}, "test"))
 
 
 @asynccontextmanager
@@ -66,10 +68,10 @@ async def test_lists_everything_at_once(engine: ScriptedEngine) -> None:
     async with watching(engine) as listings:
         listing = await anext(listings)
     network = {"bridge": "198.18.0.2"}
-    api = Container(container_id("api"), "api", {}, "running", "", network, (8080,), 1700000000)
-    web = Container(
-        container_id("web"), "web", {"a": "b"}, "running", "healthy", network, (8080,), 1700000000
+    api = Container(
+        container_id("api"), "api", {}, "running", "", network, (8080,), 1700000000, network_mode="bridge"
     )
+    web = replace(api, id=container_id("web"), name="web", labels={"a": "b"}, health="healthy")
     assert listing == Listing("docker", cluster="HNI3:VX4A", containers=(api, web))
 
 
@@ -295,15 +297,135 @@ async def test_several_failures_at_once_are_one_error(engine: ScriptedEngine) ->
             await news
 
 
-async def test_a_failing_inspect_is_an_error(engine: ScriptedEngine) -> None:
-    """But for one that says that the container is gone, or that we may not ask."""
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param((200, "<html>no JSON</html>"), "the answer is not an engine's", id="nonsense"),
+        pytest.param((0, None), "connection lost: ", id="hung up"),
+    ],
+)
+async def test_an_inspect_without_an_answer_is_an_error(
+    engine: ScriptedEngine, answer: tuple[int, object], text: str
+) -> None:
+    """One that is refused is not."""
     engine.containers = [row("web")]
-    engine.refusals[f"/containers/{container_id('web')}/json"] = (500, {"message": "on fire"})
-    async with watching(engine) as listings:
-        await anext(listings)
-        engine.say("kill", "web", signal="1")
-        with pytest.raises(SourceError, match=r"inspect container of .*: 500 on fire"):
+    engine.refusals[f"/containers/{container_id('web')}/json"] = answer
+    async with watching(engine, env=True) as listings:
+        with pytest.raises(SourceError, match=f"inspect container of .*: {text}"):
             await anext(listings)
+
+
+def inspects(engine: ScriptedEngine, name: str) -> int:
+    return engine.requests.count(f"/containers/{container_id(name)}/json")
+
+
+def variables(*lines: str) -> dict[str, Any]:
+    return {"Config": {"Env": list(lines)}}
+
+
+async def test_variables_are_read_once(engine: ScriptedEngine) -> None:
+    """Those that say how to route, from the first listing on; a kill asks for nothing more."""
+    engine.containers = [row("web")]
+    engine.details = {
+        container_id("web"): variables("VIRTUAL_HOST=a.test", "TOKEN=secret"),
+        container_id("api"): variables("VIRTUAL_PORT=81"),
+    }
+    async with watching(engine, env=True) as listings:
+        assert (await only(listings)).env == {"VIRTUAL_HOST": "a.test"}
+        engine.containers.append(row("api"))
+        engine.say("start", "api")
+        api, web = (await anext(listings)).containers
+        assert (api.env, web.env) == ({"VIRTUAL_PORT": "81"}, {"VIRTUAL_HOST": "a.test"})
+        news = following(listings)
+        engine.say("kill", "web", signal="1")
+        engine.containers.pop()
+        engine.say("destroy", "api")
+        assert len((await news).containers) == 1
+    assert (inspects(engine, "web"), inspects(engine, "api")) == (1, 1)
+
+
+async def test_no_variables_no_inspects(engine: ScriptedEngine) -> None:
+    engine.containers = [row("web")]
+    engine.details = {container_id("web"): variables("VIRTUAL_HOST=a.test")}
+    async with watching(engine, env=False) as listings:
+        assert (await only(listings)).env == {}
+    assert inspects(engine, "web") == 0
+
+
+async def test_few_inspects_at_once(engine: ScriptedEngine) -> None:
+    """The rest waits here and not in the engine, without being late for it."""
+    engine.containers = [row(f"c{number}") for number in range(30)]
+    engine.inspect_gate.clear()
+    async with watching(engine, env=True) as listings:
+        news = following(listings)
+        eighth = f"/containers/{container_id('c15')}/json"
+        await engine.asked(eighth, 1)
+        assert sum("/containers/c" in path and "---" in path for path in engine.requests) == 8
+        engine.inspect_gate.set()
+        assert len((await news).containers) == 30
+    assert engine.most_inspecting <= 8
+
+
+async def test_a_container_that_vanished_meanwhile(engine: ScriptedEngine) -> None:
+    """It has no variables, and is gone from the next list."""
+    engine.containers = [row("web")]
+    async with watching(engine, env=True) as listings:
+        listing = await anext(listings)
+        assert (listing.containers[0].env, listing.problems) == ({}, ())
+
+
+async def test_a_container_that_cannot_be_inspected(engine: ScriptedEngine) -> None:
+    """One that is half removed is a problem of its own: the others are served."""
+    engine.containers = [row("web"), row("half")]
+    engine.details = {container_id("web"): variables("VIRTUAL_HOST=a.test")}
+    engine.refusals[f"/containers/{container_id('half')}/json"] = (500, {"message": "layer is nil"})
+    async with watching(engine, env=True) as listings:
+        listing = await anext(listings)
+        assert [container.name for container in listing.containers] == ["half", "web"]
+        why = "its variables are not known: the engine answers 500 layer is nil"
+        assert listing.problems == (Problem("container", "half", why),)
+        engine.refusals.clear()
+        engine.say("rename", "web")
+        assert (await anext(listings)).problems == ()
+
+
+async def test_a_proxy_that_hides_inspects(engine: ScriptedEngine) -> None:
+    """It is asked no more than a few times, and the mend is said once."""
+    engine.containers = [row(f"c{number}") for number in range(30)]
+    for number in range(30):
+        engine.refusals[f"/containers/{container_id(f'c{number}')}/json"] = (403, "<html>Forbidden</html>")
+    async with watching(engine, env=True) as listings:
+        listing = await anext(listings)
+    assert len(listing.containers) == 30
+    (problem,) = listing.problems
+    assert (problem.what, problem.where) == ("source", "docker")
+    assert problem.why.endswith(
+        "refuses to inspect: 403 Forbidden (let it pass GET /containers/*/json, or set env = false)"
+    )
+    assert sum(inspects(engine, f"c{number}") for number in range(30)) <= 8
+
+
+@pytest.mark.parametrize(
+    ("values", "info", "reach"),
+    [
+        pytest.param({}, {}, Reach(), id="on its host"),
+        pytest.param({"network": "edge"}, {}, Reach(("edge",)), id="a network"),
+        pytest.param({"address": "published"}, {}, Reach(published=True), id="published"),
+        pytest.param({}, {"OperatingSystem": "Docker Desktop"}, Reach(published=True), id="Docker Desktop"),
+        pytest.param(
+            {"address": "container"},
+            {"OperatingSystem": "Docker Desktop"},
+            Reach(),
+            id="Docker Desktop, asked",
+        ),
+    ],
+)
+async def test_how_containers_are_reached(
+    engine: ScriptedEngine, values: dict[str, Any], info: dict[str, Any], reach: Reach
+) -> None:
+    engine.info |= info
+    async with watching(engine, **values) as listings:
+        assert (await anext(listings)).reach == reach
 
 
 @pytest.mark.parametrize(
@@ -406,6 +528,7 @@ async def test_what_arrives_while_the_consumer_is_busy_is_kept(engine: ScriptedE
         pytest.param({"url": "tcp://host", "key": "/k.pem"}, r"\[docker\] cert: not set", id="key, no cert"),
         pytest.param({"url": "tcp://host", "ca": "/no.pem"}, "ca: read /no.pem: No such file", id="no file"),
         pytest.param({"api_version": "latest"}, "api_version: 'latest' is no version", id="version"),
+        pytest.param({"address": "host"}, "address: ", id="address"),
         pytest.param({"poll": "0s"}, "poll: must be more than 0", id="poll"),
         pytest.param({"relist": "0s"}, "relist: must be more than 0", id="relist"),
         pytest.param({"timeout": "0s"}, "timeout: must be more than 0", id="timeout"),

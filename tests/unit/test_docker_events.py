@@ -10,7 +10,7 @@ import pytest
 
 from proxyconf.model import Container
 from proxyconf.sources._docker_events import Mirror
-from proxyconf.sources._docker_reading import Event, Stop
+from proxyconf.sources._docker_reading import Details, Event, Stop
 
 WEB = Container("web", "web", {}, "running", networks={"bridge": "198.18.0.2"}, ports=(8080,))
 DEAD = replace(WEB, state="exited", networks={}, ports=())
@@ -18,7 +18,7 @@ DEAD = replace(WEB, state="exited", networks={}, ports=())
 
 def mirror_of(*containers: Container) -> Mirror:
     """Return a mirror that listed *containers* at 0 s, lists again at 60 s, and told the news."""
-    mirror = Mirror()
+    mirror = Mirror(env=False)
     assert mirror.ask(0)
     mirror.take(containers, 0, relist_s=60)
     assert mirror.news(0) == (containers, False)
@@ -36,7 +36,7 @@ def kill(sig: int) -> Event:
 
 def test_unknown_is_not_empty() -> None:
     """Before the first list nothing is told, even after events; an empty list is news."""
-    mirror = Mirror()
+    mirror = Mirror(env=False)
     mirror.hear(Event("die", "web", 1), 0)
     assert mirror.news(0) is None
     relist(mirror, asked=0.0)
@@ -153,7 +153,7 @@ def test_other_signals_change_nothing(sig: int) -> None:
     mirror.hear(kill(sig), 1)
     assert mirror.questions(1) == ["web"]
     assert mirror.questions(1) == []
-    mirror.learn("web", Stop())
+    mirror.learn("web", Details())
     mirror.hear(kill(sig), 2)
     assert mirror.questions(2) == []
     assert mirror.news(2) is None
@@ -167,7 +167,7 @@ def test_its_own_stop_signal_drains() -> None:
     mirror.hear(kill(signal.SIGQUIT), 2)
     assert mirror.questions(2) == ["web"]
     assert mirror.news(2) is None
-    mirror.learn("web", Stop(signal.SIGQUIT, 10))
+    mirror.learn("web", Details(Stop(signal.SIGQUIT, 10)))
     assert mirror.news(3) == ((replace(WEB, draining=True),), False)
     assert mirror.wake() == 2 + 10 + 5
     assert mirror.news(17) == ((WEB,), False)
@@ -190,7 +190,7 @@ def test_draining_lapses_without_a_death(stop: Stop, lapse: float) -> None:
     mirror.news(1)
     assert mirror.wake() == 11
     assert mirror.questions(11) == ["web"]
-    mirror.learn("web", stop)
+    mirror.learn("web", Details(stop))
     assert mirror.wake() == min(lapse, 60)
     assert mirror.news(min(lapse, 1e6) - 0.01) is None
     if lapse < math.inf:
@@ -269,7 +269,7 @@ def test_lists_rest_as_long_as_they_took() -> None:
 def test_a_new_connection_expects_no_old_answers() -> None:
     """What was known of a container stays known; what was asked is asked again."""
     mirror = mirror_of(WEB)
-    mirror.learn("web", Stop())
+    mirror.learn("web", Details())
     mirror.hear(Event("kill", "api", 1, signal.SIGHUP), 1)
     assert mirror.ask(60)
     assert mirror.questions(60) == ["api"]
@@ -282,8 +282,99 @@ def test_nothing_is_kept_of_containers_that_are_gone() -> None:
     mirror = mirror_of(WEB)
     mirror.hear(kill(signal.SIGHUP), 1)
     mirror.questions(1)
-    mirror.learn("web", Stop())
+    mirror.learn("web", Details())
     mirror.hear(Event("die", "web", 1), 2)
     relist(mirror, asked=3)
     mirror.hear(kill(signal.SIGHUP), 4)
     assert mirror.questions(4) == ["web"]
+
+
+ROUTED = Details(env={"VIRTUAL_HOST": "a.test"})
+WEB_ROUTED = replace(WEB, env=ROUTED.env)
+API = replace(WEB, id="api", name="api")
+
+
+def inspecting(*containers: Container) -> Mirror:
+    """Return a mirror that inspected all of *containers*, with `ROUTED` for an answer, and told the news."""
+    mirror = Mirror(env=True)
+    relist(mirror, *containers, asked=0)
+    for container in mirror.questions(0):
+        mirror.learn(container, ROUTED)
+    assert mirror.news(0) is not None
+    return mirror
+
+
+def test_the_first_news_wait_for_all_variables() -> None:
+    """A container without its variables would be another one, and its host would vanish for a moment."""
+    mirror = Mirror(env=True)
+    relist(mirror, API, WEB, asked=0)
+    assert mirror.questions(0) == ["api", "web"]
+    assert mirror.questions(0) == []
+    mirror.learn("web", ROUTED)
+    assert mirror.news(0) is None
+    mirror.learn("api", Details())
+    assert mirror.news(0) == ((API, WEB_ROUTED), False)
+
+
+def test_a_container_is_inspected_once() -> None:
+    """Whatever the next lists say of it; a kill asks no more either, as its stop signal is known."""
+    mirror = inspecting(WEB)
+    relist(mirror, replace(WEB, name="renamed"), asked=60)
+    mirror.hear(kill(signal.SIGHUP), 60)
+    assert mirror.questions(60) == []
+    assert mirror.news(60) == ((replace(WEB_ROUTED, name="renamed"),), False)
+
+
+def test_a_new_container_is_inspected_beside_the_list() -> None:
+    """And shown with its variables; meanwhile the others are shown as they are."""
+    mirror = inspecting(WEB)
+    mirror.hear(Event("start", "api", 1), 1)
+    mirror.hear(Event("start", "web", 1), 1)
+    assert mirror.questions(1) == ["api"]
+    relist(mirror, API, replace(WEB, state="paused"), asked=1)
+    assert mirror.questions(1) == []
+    assert mirror.news(1) == ((replace(WEB_ROUTED, state="paused"),), False)
+    mirror.learn("api", Details())
+    assert mirror.news(1) == ((API, replace(WEB_ROUTED, state="paused")), False)
+
+
+def test_what_is_gone_before_it_is_listed_is_forgotten() -> None:
+    mirror = inspecting(WEB)
+    mirror.hear(Event("start", "api", 1), 1)
+    assert mirror.questions(1) == ["api"]
+    relist(mirror, WEB, asked=1)
+    mirror.learn("api", Details())
+    assert mirror.news(1) is None
+
+
+def test_a_refused_inspect_is_asked_for_again_with_the_next_list() -> None:
+    """The container is shown with what the list says; that it is known now is news even without variables."""
+    mirror = Mirror(env=True)
+    relist(mirror, WEB, asked=0)
+    assert mirror.questions(0) == ["web"]
+    mirror.learn("web", Details(refused="500 on fire"))
+    assert mirror.news(0) == ((WEB,), False)
+    assert mirror.refused() == {"web": "500 on fire"}
+    assert mirror.questions(1) == []
+    relist(mirror, WEB, asked=60)
+    assert mirror.questions(60) == ["web"]
+    assert mirror.news(60) is None
+    mirror.learn("web", Details())
+    assert mirror.news(60) == ((WEB,), False)
+    assert mirror.refused() == {}
+
+
+def test_a_new_connection_asks_again_for_what_was_not_answered() -> None:
+    mirror = inspecting(WEB)
+    mirror.hear(Event("start", "api", 1), 1)
+    assert mirror.questions(1) == ["api"]
+    mirror.forget_question()
+    relist(mirror, API, WEB, asked=1)
+    assert mirror.questions(1) == ["api"]
+
+
+def test_a_dead_container_keeps_its_variables() -> None:
+    """Its host is known as long as it exists."""
+    mirror = inspecting(WEB)
+    mirror.hear(Event("die", "web", 1), 1)
+    assert mirror.news(1) == ((replace(DEAD, env=ROUTED.env),), True)

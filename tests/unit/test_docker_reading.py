@@ -9,11 +9,13 @@ import pytest
 
 from proxyconf.model import Container
 from proxyconf.sources._docker_reading import (
+    Details,
     Event,
     Stop,
+    is_secluded,
     read_container,
+    read_details,
     read_event,
-    read_stop,
     signal_number,
 )
 from tests.unit.docker_api import container_id, row
@@ -120,7 +122,63 @@ def test_events(message: dict[str, Any], event: Event) -> None:
     ],
 )
 def test_how_a_container_is_stopped(config: dict[str, Any], stop: Stop) -> None:
-    assert read_stop({"Config": config}) == stop
+    assert read_details({"Config": config}) == Details(stop)
+
+
+def test_only_variables_that_route_are_read() -> None:
+    """All others may be secrets."""
+    variables = ["DB_PASSWORD=x", "VIRTUAL_HOST=a.test,b.test", "VIRTUAL_PORT", "HSTS=max-age=3", "XHSTS=1"]
+    expected = {"VIRTUAL_HOST": "a.test,b.test", "VIRTUAL_PORT": "", "HSTS": "max-age=3"}
+    assert read_details({"Config": {"Env": variables}}).env == expected
+    assert read_details({}) == Details()
+
+
+@pytest.mark.parametrize(
+    ("ports", "published"),
+    [
+        pytest.param([{"PrivatePort": 80, "Type": "tcp"}], {}, id="not published"),
+        pytest.param([{"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"}], {}, id="UDP"),
+        pytest.param(
+            [
+                {"IP": "::", "PrivatePort": 80, "PublicPort": 32768, "Type": "tcp"},
+                {"IP": "192.0.2.1", "PrivatePort": 80, "PublicPort": 81, "Type": "tcp"},
+                {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 32769, "Type": "tcp"},
+            ],
+            {80: "0.0.0.0:32769"},
+            id="several places",
+        ),
+        pytest.param(
+            [{"IP": "::1", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+            {80: "[::1]:8080"},
+            id="IPv6",
+        ),
+        pytest.param([{"PrivatePort": 80, "PublicPort": 8080}], {80: "0.0.0.0:8080"}, id="podman"),
+    ],
+)
+def test_published_ports(ports: object, published: dict[int, str]) -> None:
+    assert read_container(row("web", Ports=ports)).published == published
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("default", "bridge"), ("edge", "edge"), ("container:abc", "container:abc"), (None, "")],
+)
+def test_network_modes(mode: str | None, expected: str) -> None:
+    """Docker says "default" for its network "bridge"."""
+    assert read_container(row("web", HostConfig={"NetworkMode": mode})).network_mode == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "secluded"),
+    [
+        ({"OperatingSystem": "Docker Desktop"}, True),
+        ({"OperatingSystem": "Debian", "SecurityOptions": ["name=seccomp", "name=rootless"]}, True),
+        ({"OperatingSystem": "Debian", "SecurityOptions": ["name=seccomp,profile=default"]}, False),
+        ({"SecurityOptions": None}, False),
+    ],
+)
+def test_engines_whose_networks_are_out_of_reach(info: dict[str, Any], secluded: bool) -> None:  # noqa: FBT001
+    assert is_secluded(info) is secluded
 
 
 @pytest.mark.parametrize(

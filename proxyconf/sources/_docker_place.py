@@ -1,0 +1,83 @@
+"""Where the proxy is, as an engine sees it: in one of its containers, on its host, or elsewhere."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yarl
+
+from proxyconf.model import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from proxyconf.model import Container
+    from proxyconf.sources._docker_connect import Address
+
+Mode = Literal["auto", "container", "published"]
+
+_LOOPBACK = "127.0.0.1"
+# The files that engines mount from a container's own folder. A host name can be set, and a cgroup namespace
+# hides the path of the cgroup; these have been there in every version of Docker and podman.
+_OWN_FILE = re.compile(
+    r"/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf) /etc/(?:hostname|hosts|resolv\.conf) "
+)
+
+
+def own_ids(mountinfo: str) -> frozenset[str]:
+    """Return the ids of containers whose network a process is in, by its ``/proc/PID/mountinfo``.
+
+    A container that joins the network of another one has the files of that other one.
+    """
+    return frozenset(_OWN_FILE.findall(mountinfo))
+
+
+def read_own_ids() -> frozenset[str]:
+    """Return our own ids; none where we are in no container."""
+    path = Path("/proc/self/mountinfo")
+    return own_ids(path.read_text(errors="replace")) if path.exists() else frozenset()
+
+
+def host_of(address: Address) -> str:
+    """Return the IP address of the host of an engine that is reached at *address*; "" if it is not known."""
+    host = "localhost" if address.socket else yarl.URL(address.base).host or ""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return ""
+    return _LOOPBACK if loopback else host
+
+
+def find_reach(
+    containers: Iterable[Container],
+    own: Collection[str],
+    *,
+    host: str,
+    secluded: bool,
+    network: str,
+    mode: Mode,
+) -> Reach:
+    """Return how the proxy gets to containers.
+
+    Args:
+        containers: All of the engine.
+        own: Our own ids; most mean nothing to this engine.
+        host: As `host_of` returns it.
+        secluded: The engine's networks are out of its host's reach.
+        network: The one to use; "" for any that is shared.
+        mode: Whose addresses to use.
+    """
+    named = (network,) if network else None
+    published = mode == "published"
+    ours = next((container for container in containers if container.id in own), None)
+    if ours is None:
+        published |= mode == "auto" and secluded and not network
+        return Reach(named, host, published)
+    if "host" in ours.networks:
+        return Reach(named, _LOOPBACK, published)
+    # Docker's default network comes last: nobody chose it
+    shared = sorted(ours.networks, key=lambda name: (name == "bridge", name))
+    return Reach(named or tuple(shared), "", published)

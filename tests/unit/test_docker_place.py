@@ -1,0 +1,90 @@
+"""Where the proxy is, as an engine sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxyconf.model import Container, Reach
+from proxyconf.sources._docker_connect import read_address
+from proxyconf.sources._docker_place import Mode, find_reach, host_of, own_ids
+from proxyconf.sources._tls import Tls
+
+OURS = "0123456789abcdef" * 4
+DOCKER = f"""\
+1 0 0:40 / / rw,relatime - overlay overlay rw
+8 1 8:1 /var/lib/docker/containers/{OURS}/resolv.conf /etc/resolv.conf rw - ext4 /dev/sda1 rw
+9 1 8:1 /var/lib/docker/containers/{OURS}/hostname /etc/hostname rw - ext4 /dev/sda1 rw
+"""
+PODMAN = f"5 1 0:23 /containers/overlay-containers/{OURS}/userdata/hosts /etc/hosts rw - tmpfs tmpfs rw\n"
+OTHER = "8 1 8:1 /var/lib/docker/containers/" + "f" * 64 + "/hostname /mnt/hostname rw - ext4 /dev/sda1 rw\n"
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "ids"),
+    [
+        pytest.param(DOCKER, {OURS}, id="docker"),
+        pytest.param(PODMAN, {OURS}, id="podman"),
+        pytest.param(OTHER, set(), id="mounted from another"),
+        pytest.param("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n", set(), id="a host"),
+    ],
+)
+def test_our_own_ids(mountinfo: str, ids: set[str]) -> None:
+    assert own_ids(mountinfo) == ids
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("unix:///var/run/docker.sock", "127.0.0.1"),
+        ("tcp://localhost", "127.0.0.1"),
+        ("tcp://127.0.0.2:2375", "127.0.0.1"),
+        ("tcp://192.0.2.7", "192.0.2.7"),
+        ("http://[2001:db8::7]:2375", "2001:db8::7"),
+        ("tcp://engine.example.com", ""),
+    ],
+)
+def test_the_host_of_an_engine(url: str, host: str) -> None:
+    """A name is not asked for: nginx is told addresses."""
+    assert host_of(read_address(url, Tls())) == host
+
+
+def in_networks(*names: str) -> Container:
+    return Container(OURS, "proxy", {}, "running", networks=dict.fromkeys(names, "198.18.0.2"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "mode", "reach"),
+    [
+        pytest.param(None, "auto", Reach(), id="in none of its containers"),
+        pytest.param(None, "published", Reach(published=True), id="published"),
+        pytest.param(
+            in_networks("edge", "bridge", "b"), "auto", Reach(("b", "edge", "bridge"), ""), id="networks"
+        ),
+        pytest.param(in_networks(), "auto", Reach((), ""), id="no network"),
+        pytest.param(in_networks("a"), "published", Reach(("a",), "", published=True), id="asked for"),
+        pytest.param(in_networks("host"), "auto", Reach(), id="the host's network"),
+    ],
+)
+def test_how_containers_are_reached(ours: Container | None, mode: Mode, reach: Reach) -> None:
+    containers = [Container("e" * 64, "web", {}, "running", networks={"web": "198.18.0.9"})]
+    containers += [ours] if ours else []
+    found = find_reach(containers, {OURS}, host="127.0.0.1", secluded=False, network="", mode=mode)
+    assert found == reach
+
+
+@pytest.mark.parametrize(
+    ("ours", "network", "reach"),
+    [
+        pytest.param(None, "", Reach(published=True), id="on its host"),
+        pytest.param(None, "edge", Reach(("edge",)), id="a network that is named"),
+        pytest.param(in_networks("edge"), "", Reach(("edge",), ""), id="in one of its containers"),
+        pytest.param(in_networks("edge"), "back", Reach(("back",), ""), id="both"),
+        pytest.param(in_networks("host"), "back", Reach(("back",)), id="on the host's network"),
+    ],
+)
+def test_an_engine_with_networks_of_its_own(ours: Container | None, network: str, reach: Reach) -> None:
+    """From its host only published ports are reached, but not all is there."""
+    containers = [ours] if ours else []
+    assert reach == find_reach(
+        containers, {OURS}, host="127.0.0.1", secluded=True, network=network, mode="auto"
+    )
