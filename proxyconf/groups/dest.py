@@ -60,11 +60,15 @@ class Dest:
     def now(self) -> Form | None:
         """Return what is there; None when there is no file."""
         try:
-            content, status = self.real.read_bytes(), self.real.stat()
+            status = self.real.stat()
+            # a pipe would be waited for, for ever
+            content = b"" if stat.S_ISFIFO(status.st_mode) else self.real.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
+        if stat.S_ISFIFO(status.st_mode):
+            raise StateError(f"write {self.path}: it is a pipe (name a file as dest)")
         return Form(content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
     def stamp(self) -> Stamp:

@@ -64,7 +64,8 @@ class Group:
         self._failures = 0
         self._again_at = math.inf
         self._awaits_nginx = False
-        self._complaints: dict[Output, str] = {}
+        self._retry_at = -math.inf
+        self._complaints: dict[Output, tuple[str, str]] = {}  # what was installed then, and the reason
 
     @property
     def commands(self) -> int:
@@ -89,8 +90,7 @@ class Group:
 
     def digest(self) -> str:
         """Return what stands for all that is in place."""
-        installed = [output.record.installed if output.record else "" for output in self.outputs]
-        return hashlib.sha256("\n".join(installed).encode()).hexdigest()
+        return hashlib.sha256("\n".join(map(_installed, self.outputs)).encode()).hexdigest()
 
     async def is_due(self) -> bool:
         """Tell whether there is something to do without a change: a retry, a drift, an nginx that came."""
@@ -154,7 +154,7 @@ class Group:
             return
         due = [output for output in pending if self._reloading.due_in(output) <= 0]
         await self._settle([output for output in due if output.resource.reload is None], "written")
-        due = [output for output in due if output.resource.reload is not None]
+        due = [output for output in due if output.resource.reload is not None and not self._rests(output)]
         if not due:
             return
         for output in due:
@@ -164,8 +164,9 @@ class Group:
         self._awaits_nginx = outcome.finds_no_nginx
         await self._settle(outcome.proved, outcome.proof)
         for output, reason in outcome.failed:
-            self._complaints[output] = f"{reason} (the file is in place; its reload is tried again)"
-            output.note("failed", self._complaints[output])
+            complaint = f"{reason} (the file is in place; its reload is tried again)"
+            self._complaints[output] = _installed(output), complaint
+            output.note("failed", complaint)
         if outcome.refused:
             await self.unload(outcome.refused)
 
@@ -227,7 +228,7 @@ class Group:
             if self._awaits_nginx:
                 state, reason = "installed", _NO_NGINX
             elif output in self._complaints:
-                state, reason = "failed", self._complaints[output]
+                state, reason = "failed", self._complaints[output][1]
             elif due_in_s > 0:
                 state, reason, due_s = "installed", _DELAYED, due_in_s
             else:
@@ -239,11 +240,20 @@ class Group:
 
     def _retry_s(self) -> float:
         """Return when to try again what did not work; infinity when there is nothing of the kind."""
-        if not any(output.is_to_be_tried_again for output in self.outputs):
-            self._failures = 0
+        again = [output for output in self.outputs if output.is_to_be_tried_again]
+        if not again:
+            self._failures, self._retry_at = 0, -math.inf
             return self._installing.again_in()
-        self._failures += 1
-        return float(min(_RETRY_CAP_S, _RETRY_BASE_S * 2 ** min(self._failures - 1, 16)))
+        if not all(map(self._rests, again)):
+            self._failures += 1
+            delay_s = min(_RETRY_CAP_S, _RETRY_BASE_S * 2.0 ** min(self._failures - 1, 16))
+            self._retry_at = self._clock() + delay_s
+        return max(0.0, self._retry_at - self._clock())
+
+    def _rests(self, output: Output) -> bool:
+        """Tell whether this very file failed to load a short while ago: others' changes are no news."""
+        installed, _ = self._complaints.get(output, ("", ""))
+        return installed == _installed(output) and self._clock() < self._retry_at
 
     @property
     def _is_in_doubt(self) -> bool:
@@ -255,3 +265,7 @@ class Group:
     def _note_failed(self, outputs: Sequence[Output], reason: str) -> None:
         for output in outputs:
             output.note("failed", reason)
+
+
+def _installed(output: Output) -> str:
+    return output.record.installed if output.record else ""

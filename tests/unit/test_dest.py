@@ -329,3 +329,10 @@ def test_unstage_forgives(tmp_path: Path) -> None:
     assert one.staged.exists()
     one.unstage()
     assert not one.staged.exists()
+
+
+def test_a_pipe_in_its_place(tmp_path: Path) -> None:
+    """It is not waited for."""
+    os.mkfifo(tmp_path / "a.conf")
+    with pytest.raises(StateError, match=r"write .*a\.conf: it is a pipe"):
+        dest(tmp_path / "a.conf").now()

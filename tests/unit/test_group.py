@@ -146,10 +146,22 @@ async def test_one_command_fails_and_another_does_not(bench: Bench) -> None:
     assert bench.reloads() == 1
 
 
+async def test_a_change_of_others_is_no_reason_to_repeat_a_failed_reload(bench: Bench) -> None:
+    """Twenty a second would come to as many commands; another text of its own is a reason."""
+    group = bench.group(bench.resource("a", "{{ getv('/app/a') }}", reload=command("false")))
+    for number in range(40):
+        await group.bring(view(a="1", b=str(number)))
+        await asyncio.sleep(0.05)
+    assert group.commands == 2
+    assert bench.is_in("a") == ("failed", "")
+    await group.bring(view(a="2", b=""))
+    assert group.commands == 3
+
+
 async def test_an_older_file_gets_its_reload_while_a_newer_one_is_refused(bench: Bench) -> None:
     line = f"test -e {bench.path}/mended && echo >>{bench.path}/hup"
     group = bench.group(bench.resource("a", check=command("! grep bad {{.src}}"), reload=command(line)))
-    await group.bring(view(a="1"))
+    await asyncio.sleep(await group.bring(view(a="1")))
     (bench.path / "mended").touch()
     await group.bring(view(a="bad"))
     assert (bench.texts(), bench.reloads()) == ({"a": "1"}, 1)
@@ -232,8 +244,9 @@ async def test_unproved_is_tried_again(bench: Bench, nginx: FakeBeside) -> None:
     loop = asyncio.get_running_loop()
     for _ in range(3):
         started = loop.time()
-        await group.bring(view(a="1"))
+        wait_s = await group.bring(view(a="1"))
         assert loop.time() - started == pytest.approx(5, abs=0.2)
+        await asyncio.sleep(wait_s)
         assert bench.is_in("a") == ("failed", "")
         assert "its workers are still the old ones after 5 s" in bench.reason("a")
     assert bench.texts() == {"a": "1"}
