@@ -130,7 +130,7 @@ def port(value: str | int) -> int:
     Raises:
         BadValueError: It is none.
     """
-    return _number(value, PORTS, "port")
+    return number(value, PORTS, "port")
 
 
 def weight(value: str | int) -> int:
@@ -139,7 +139,7 @@ def weight(value: str | int) -> int:
     Raises:
         BadValueError: It is none.
     """
-    return _number(value, WEIGHTS, "weight")
+    return number(value, WEIGHTS, "weight")
 
 
 def service_name(text: str) -> str:
@@ -154,6 +154,20 @@ def service_name(text: str) -> str:
             " a letter or digit first)"
         )
     return text
+
+
+def number(value: str | int, allowed: range, what: str) -> int:
+    """Return *value*, one of the numbers that are *allowed*; *what* it is, for the message.
+
+    Raises:
+        BadValueError: It is none of them.
+    """
+    # clipped, for Python refuses to print a number of thousands of digits
+    text = value if isinstance(value, str) else str(max(-1, min(value, 10**10)))
+    # no leading zero, which some read as octal; no sign, no space, no other script's digits
+    if not re.fullmatch(r"0|[1-9][0-9]{0,9}", text) or int(text) not in allowed:
+        raise BadValueError(f"{shown(text)} is no {what} (a number from {allowed[0]} to {allowed[-1]})")
+    return int(text)
 
 
 def _to_ascii(name: str, text: str) -> str:
@@ -198,12 +212,3 @@ def _ip(text: str, literal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     if ip.is_unspecified or ip.is_multicast or ip == _BROADCAST:
         raise BadValueError(f"{shown(text)} is not the address of one server (write its own)")
     return ip
-
-
-def _number(value: str | int, allowed: range, what: str) -> int:
-    # clipped, for Python refuses to print a number of thousands of digits
-    text = value if isinstance(value, str) else str(max(-1, min(value, 10**10)))
-    # no leading zero, which some read as octal; no sign, no space, no other script's digits
-    if not re.fullmatch(r"0|[1-9][0-9]{0,9}", text) or int(text) not in allowed:
-        raise BadValueError(f"{shown(text)} is no {what} (a number from {allowed[0]} to {allowed[-1]})")
-    return int(text)

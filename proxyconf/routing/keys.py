@@ -2,27 +2,27 @@
 
     services/<service>/<instance> = 10.0.0.1:8080
                                     {"address": "10.0.0.1:8080", "weight": 2, "backup": false}
-    routes/<name>                 = {"host": "app.example.com", "path": "/", "service": "web"}
+    routes/<name>                 = {"host": "app.example.com", "path": "/", "service": "web", OPTION: VALUE}
 
 The plain form is what Registrator and sidekick units write. A route without a service leads to the one that
-has its name.
+has its name. Its options are those of `asked.OPTIONS`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Entry, Member, Problem, Route
+from proxyconf.options import NONE, Options
+from proxyconf.routing.asked import OPTIONS, OptionError, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxyconf.model import Listing
 
 _FOLDERS = {"services": "endpoint", "routes": "route"}
@@ -41,11 +41,23 @@ class _EndpointValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _RouteValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``routes/<name>`` may hold."""
+    """What ``routes/<name>`` may hold, but for its options."""
 
     host: str
     path: str = "/"
     service: str = ""
+
+
+_WITH_OPTIONS = cast(
+    "type[_RouteValue]",
+    msgspec.defstruct(
+        "_WITH_OPTIONS",
+        [(name, option.json | msgspec.UnsetType, msgspec.UNSET) for name, option in OPTIONS.items()],
+        bases=(_RouteValue,),
+        frozen=True,
+        forbid_unknown_fields=True,
+    ),
+)
 
 
 class _Seen(NamedTuple):
@@ -142,20 +154,37 @@ def _read_endpoint(text: str) -> Endpoint:
 def _read_route(name: str, key: str, entry: Entry, where: str, source: str) -> Route:
     if not name or "/" in name or not name.isprintable():
         raise BadValueError("is no route's key (write routes/<name>)")
-    value = _parse(_text(entry.value), _RouteValue)
+    value = _parse(_text(entry.value), _WITH_OPTIONS)
     try:
         service = values.service_name(value.service or name)
     except BadValueError as exc:
         raise BadValueError(f"service: {exc}" if value.service else f"{exc}; set service") from exc
+    path = values.path(value.path)
     return Route(
         host=values.host(value.host),
-        path=values.path(value.path),
+        path=path,
         service=sys.intern(service),
         key=key,
         where=where,
         source=source,
         born=entry.born,
+        options=_read_options(value, path),
     )
+
+
+def _read_options(value: _RouteValue, path: str) -> Options:
+    # what is not set is left out
+    said: dict[str, Any] = msgspec.to_builtins(value)
+    asked = {}
+    for name in said.keys() & OPTIONS.keys():
+        try:
+            asked[name] = OPTIONS[name].read(said[name])
+        except BadValueError as exc:
+            raise BadValueError(f"{name}: {exc}") from exc
+    try:
+        return options_of(asked, path) if asked else NONE
+    except OptionError as exc:
+        raise BadValueError(f"{exc.option}: {exc}") from exc
 
 
 def _text(raw: bytes) -> str:
@@ -180,8 +209,9 @@ def _parse(text: str, into: type[T]) -> T:
 def _reason(message: str, into: type) -> str:
     """Return what msgspec says in our form."""
     if found := _UNKNOWN_FIELD.fullmatch(message):
-        known: Mapping[str, object] = into.__annotations__
-        return f"unknown field {values.shown(found[1])} ({values.spelling(found[1], known)})"
+        known = msgspec.structs.fields(into)
+        hint = values.spelling(found[1], [one.encode_name for one in known])
+        return f"unknown field {values.shown(found[1])} ({hint})"
     reason, _, at = message.partition(" - at ")
     field = at.strip("`").removeprefix("$.")
     reason = (reason[:1].lower() + reason[1:]).replace("`", "")

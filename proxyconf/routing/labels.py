@@ -5,31 +5,39 @@
     proxyconf.port = 8080                       default: the only one that the container exposes
     proxyconf.service = web                     default: host and path, so that equal claims share a service
     proxyconf.network, .weight, .backup         of the endpoint
+    proxyconf.health = prefer                   with a health check: require (default: no requests until it is
+                                                healthy), prefer (none while another endpoint serves), ignore
+    proxyconf.OPTION = value                    what is in `asked.OPTIONS`
+    proxyconf.request_header.X-Name = value     and one of several
     proxyconf.NAME.host, proxyconf.NAME.port    a further route of the same container; what it does not say of
-                                                the endpoint, the labels without a NAME say
+                                                the endpoint and its service, the labels without a NAME say
 
 Labels are set when a container is made and never change, so there is no last good form to keep: a route with
 a bad label is left out. A route counts as long as its container exists, the endpoint while the container runs
-and is healthy.
+and, unless it says otherwise, is healthy.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem
+from proxyconf.options import NONE, Options
+from proxyconf.routing import forms
+from proxyconf.routing.asked import OF_THE_SERVICE, OPTIONS, OptionError, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 PREFIX = "proxyconf."
+Health = Literal["require", "prefer", "ignore"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Wish:
         network: "" for the default.
         weight: Of the endpoint.
         backup: Of the endpoint.
+        health: What the container's health check, if there is one, means to the endpoint.
+        options: What else the routes ask for.
     """
 
     name: str
@@ -55,6 +65,8 @@ class Wish:
     network: str = ""
     weight: int = 1
     backup: bool = False
+    health: Health = "require"
+    options: Options = NONE
 
     def service_of(self, host: str) -> str:
         """Return the service that *host* leads to: the default has a slash, so no named one is like it."""
@@ -94,10 +106,17 @@ def read_labels(container: str, labels: Mapping[str, str]) -> Wishes:
 
 @dataclass(slots=True)
 class _Group:
-    """The labels of one name: options that could be read, and those that could not."""
+    """The labels of one name.
+
+    Attributes:
+        good: What could be read, by option.
+        bad: Those that could not: an option, or ``request_header.X-Name``.
+        pairs: Of an option that a label has one pair of: all of them, as they stand there.
+    """
 
     good: dict[str, Any] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
+    pairs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class _LabelError(BadValueError):
@@ -114,37 +133,89 @@ def _take(label: str, text: str, groups: dict[str, _Group]) -> None:
     Raises:
         BadValueError: It is unknown, or its value bad.
     """
-    name, _, option = label.removeprefix(PREFIX).rpartition(".")
-    if name in _OPTIONS or (name and not _NAME.fullmatch(name)):
+    name, option, key = _parts(label)
+    if name in _OF_LABELS or (name and not _NAME.fullmatch(name)):
         raise BadValueError(
             f"no such label (write {PREFIX}NAME.host, with a NAME of letters, digits, _ and -)"
         )
     group = groups.setdefault(name, _Group())
-    group.bad.add(option)
-    if option not in _OPTIONS:
-        raise BadValueError(f"no such label ({values.spelling(option, _OPTIONS)})")
-    field_name, read = _OPTIONS[option]
-    group.good[field_name] = read(text)
-    group.bad.discard(option)
+    said = f"{option}.{key}" if key else option
+    group.bad.add(said)
+    if option in _KEYED:
+        group.good[option] = _with_pair(group.pairs.setdefault(option, {}), option, key, text)
+    elif option in _READERS:
+        group.good[option] = _READERS[option](text)
+    else:
+        raise BadValueError(f"no such label ({values.spelling(option, _READERS)})")
+    group.bad.discard(said)
+
+
+def _parts(label: str) -> tuple[str, str, str]:
+    """Return the label's NAME, its option, and the key of one that has several: a header's name has dots."""
+    rest = label.removeprefix(PREFIX)
+    first, _, after = rest.partition(".")
+    if first in _KEYED:
+        return "", first, after
+    second, _, key = after.partition(".")
+    if second in _KEYED:
+        return first, second, key
+    name, _, option = rest.rpartition(".")
+    return name, option, ""
+
+
+def _with_pair(pairs: dict[str, str], option: str, key: str, text: str) -> object:
+    """Add a pair to those that are good, and return what they come to."""
+    if not key:
+        raise BadValueError(f"no such label (write {PREFIX}{option}.X-Name = value)")
+    found = OPTIONS[option].read({**pairs, key: text})
+    pairs[key] = text
+    return found
 
 
 def _wish(name: str, groups: Mapping[str, _Group]) -> Wish | None:
     """Return what a group asks for; None if it is nothing, or not clear because of a bad label.
 
     Raises:
-        _LabelError: It lacks what gives its labels an effect.
+        _LabelError: It lacks what gives its labels an effect, or they contradict each other.
     """
-    group, common = groups[name], groups[""]
-    if group.bad or (common.bad & _OF_THE_ENDPOINT) - group.good.keys():
+    own, common = groups[name].good, groups[""]
+    if groups[name].bad or (common.bad & _SHARED) - own.keys():
         return None
-    if not name and group.good.keys() <= (_OF_THE_ENDPOINT if len(groups) > 1 else set()):
+    is_shared = not name and len(groups) > 1
+    if not name and own.keys() <= (_SHARED if is_shared else set()):
         return None  # at most what the named ones share
-    shared = {option: value for option, value in common.good.items() if option in _OF_THE_ENDPOINT}
-    wish = Wish(name, **(shared | group.good))
-    if not wish.hosts and not (wish.service and "path" not in group.good):
-        option = "path" if "path" in group.good else min(group.good)
-        raise _LabelError(wish.label(option), f"has no effect without a host (set {wish.label('host')})")
+    asked = {option: value for option, value in common.good.items() if option in _SHARED} | own
+    wish = Wish(
+        name, **{_FIELDS.get(option, option): asked[option] for option in asked.keys() & _OF_LABELS.keys()}
+    )
+    if not wish.hosts:
+        _refuse_idle(wish, own.keys(), _SHARED if is_shared else _OF_THE_ENDPOINT)
+        return wish
+    options = {option: asked[option] for option in asked.keys() & OPTIONS.keys()}
+    try:
+        wish = replace(wish, options=options_of(options, wish.path, own=own.keys(), spell=wish.label))
+    except OptionError as exc:
+        raise _LabelError(wish.label(exc.option), str(exc)) from exc
+    _refuse_backup(wish)
     return wish
+
+
+def _refuse_idle(wish: Wish, own: AbstractSet[str], ours: AbstractSet[str]) -> None:
+    """Refuse labels that need a host, in a group without one; *ours* are those that do not."""
+    idle = own - ours - {"service"}
+    if idle or not wish.service:
+        option = min(idle or own)
+        raise _LabelError(wish.label(option), f"has no effect without a host (set {wish.label('host')})")
+
+
+def _refuse_backup(wish: Wish) -> None:
+    """Refuse what nginx does: its whole configuration would fail."""
+    balance = wish.options.service.balance
+    if wish.backup and balance.startswith(("ip_hash", "hash:")):
+        raise _LabelError(
+            wish.label("backup"),
+            f"contradicts {wish.label('balance')}: nginx has no backup with {balance} (delete one of them)",
+        )
 
 
 def _without_claimed(wish: Wish, earlier: Iterable[Wish]) -> Wish | None:
@@ -156,10 +227,11 @@ def _without_claimed(wish: Wish, earlier: Iterable[Wish]) -> Wish | None:
     left = wish.hosts
     for other in earlier:
         for host in set(wish.hosts) & set(other.hosts) if other.path == wish.path else ():
-            if _target(wish, host) != _target(other, host):
+            if _target(wish, host) != _target(other, host) or wish.options != other.options:
+                differs = "leads elsewhere" if wish.options == other.options else "has other options"
                 raise _LabelError(
                     wish.label("host"),
-                    f"contradicts {other.label('host')}: {host}{wish.path} leads elsewhere there"
+                    f"contradicts {other.label('host')}: {host}{wish.path} {differs} there"
                     " (delete one of them)",
                 )
             left = tuple(one for one in left if one != host)
@@ -167,7 +239,7 @@ def _without_claimed(wish: Wish, earlier: Iterable[Wish]) -> Wish | None:
 
 
 def _target(wish: Wish, host: str) -> tuple[object, ...]:
-    return wish.service_of(host), wish.port, wish.network, wish.weight, wish.backup
+    return wish.service_of(host), wish.port, wish.network, wish.weight, wish.backup, wish.health
 
 
 def _problem(container: str, label: str, reason: BadValueError) -> Problem:
@@ -176,7 +248,7 @@ def _problem(container: str, label: str, reason: BadValueError) -> Problem:
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    hosts = {values.host(one) for one in re.split(r"[,\s]+", text) if one}
+    hosts = {values.host(one) for one in forms.words(text)}
     if not hosts:
         raise BadValueError("no host is named (write app.example.com)")
     return tuple(sorted(hosts))
@@ -188,20 +260,24 @@ def _network(text: str) -> str:
     return text
 
 
-def _switch(text: str) -> bool:
-    found = _SWITCH.get(text.lower())
-    if found is None:
-        raise BadValueError(f'{values.shown(text)} is neither "true" nor "false"')
-    return found
+def _health(text: str) -> str:
+    if text not in get_args(Health):
+        raise BadValueError(f'{values.shown(text)} is not "require", "prefer" or "ignore"')
+    return text
 
 
-_OF_THE_ENDPOINT = {"port", "network", "weight", "backup"}
-_OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
-    "host": ("hosts", _hosts),
-    "path": ("path", values.path),
-    "service": ("service", values.service_name),
-    "port": ("port", values.port),
-    "network": ("network", _network),
-    "weight": ("weight", values.weight),
-    "backup": ("backup", _switch),
+_OF_LABELS: dict[str, Callable[[str], object]] = {
+    "host": _hosts,
+    "path": values.path,
+    "service": values.service_name,
+    "port": values.port,
+    "network": _network,
+    "weight": values.weight,
+    "backup": forms.switch,
+    "health": _health,
 }
+_FIELDS = {"host": "hosts"}
+_OF_THE_ENDPOINT = {"port", "network", "weight", "backup", "health"}
+_SHARED = _OF_THE_ENDPOINT | OF_THE_SERVICE
+_KEYED = {name for name, option in OPTIONS.items() if option.is_keyed}
+_READERS = _OF_LABELS | {name: option.read for name, option in OPTIONS.items()}

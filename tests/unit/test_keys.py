@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Endpoint, Entry, Listing, Member, Problem, Route
+from proxyconf.options import NONE, LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.routing import Reader
 
 PLACE = "etcd key '/proxyconf/{key}'"
@@ -73,6 +74,70 @@ def test_a_route() -> None:
 def test_a_route_leads_to_the_service_of_its_name() -> None:
     (route,) = read({"routes/blog": b'{"host": "blog.example.com"}'}).routes
     assert (route.path, route.service) == ("/", "blog")
+
+
+def test_a_route_without_options() -> None:
+    """It has the very object that is told from others at no cost."""
+    (route,) = read({"routes/blog": b'{"host": "blog.example.com"}'}).routes
+    assert route.options is NONE
+
+
+def test_options_of_a_route() -> None:
+    value = {
+        "host": "a.test",
+        "path": "/api",
+        "strip": True,
+        "body_size": 1000,
+        "allow": ["10.0.0.0/8"],
+        "deny": "10.1.0.0/16",
+        "auth": {"joe": "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="},
+        "request_header": {"X-A": "1"},
+        "rate": "90r/m",
+        "rate_burst": 5,
+        "proto": "grpc",
+        "keepalive": 0,
+    }
+    (route,) = read({"routes/a": json.dumps(value).encode()}).routes
+    assert route.options == Options(
+        LocationOptions(
+            replace="/",
+            body_size=1000,
+            allow=("10.0.0.0/8",),
+            deny=("10.1.0.0/16",),
+            users=(("joe", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="),),
+            request_headers=(("X-A", "1"),),
+            rate=Rate(90, 5),
+        ),
+        ServiceOptions("grpc", keepalive=0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        pytest.param({"strip": "true"}, "strip: expected bool, got str", id="text for a switch"),
+        pytest.param({"strip": None}, "strip: expected bool, got null", id="null"),
+        pytest.param({"keepalive": "1"}, "keepalive: expected int, got str", id="text for a number"),
+        pytest.param({"allow": [1]}, "allow[0]: expected str, got int", id="number in a list"),
+        pytest.param({"body_size": 1.5}, "body_size: expected int | str, got float", id="part of a byte"),
+        pytest.param({"body_size": -1}, "body_size: '-1' is no size", id="bad value"),
+        pytest.param({"read_timeout": "60"}, "read_timeout: '60' is no duration", id="no unit"),
+        pytest.param({"striip": True}, "unknown field 'striip' (did you mean 'strip'?)", id="spelling"),
+        pytest.param(
+            {"strip": True}, "strip: has no effect: the path is / already (set path)", id="nothing to strip"
+        ),
+        pytest.param(
+            {"rate_burst": 1}, "rate_burst: has no effect by itself (set rate, for example", id="burst alone"
+        ),
+    ],
+)
+def test_a_bad_option_keeps_the_last_good_form(said: dict[str, object], why: str) -> None:
+    reader = Reader()
+    good = reader.read(listing({"routes/a": b'{"host": "a.test", "maintenance": true}'}))
+    claims = reader.read(listing({"routes/a": json.dumps({"host": "a.test"} | said).encode()}))
+    assert claims.routes == good.routes
+    assert claims.problems[0].why.startswith(why)
+    assert claims.problems[0].why.endswith("; its last good form is kept")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +348,7 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
 )
-FIELDS = st.sampled_from(["host", "path", "service", "address", "weight", "backup", "x"])
+FIELDS = st.sampled_from(["host", "path", "service", "address", "weight", "backup", "x", "strip", "rate"])
 VALUES = st.one_of(
     st.binary(max_size=30),
     st.dictionaries(FIELDS, JSON | st.sampled_from(["a.test", "/", "web", "10.0.0.1:80"])).map(
