@@ -5,13 +5,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Member, Problem, Route
+from proxyconf.routing.addresses import joined, locate
 from proxyconf.routing.labels import read_labels
 
 if TYPE_CHECKING:
-    from proxyconf.model import Container, Listing
+    from collections.abc import Iterable
+
+    from proxyconf.model import Container, Listing, Reach
     from proxyconf.routing.labels import Wish, Wishes
 
 _BY_KEY = attrgetter("key")
@@ -20,12 +22,14 @@ _SIDELINED = {
     "restarting": "it ends again and again (see docker logs)",
 }
 _SERVING = ("", "healthy")
+_UNHEALTHY = "it is unhealthy (see its health check: docker inspect)"
 
 
 class _Seen(NamedTuple):
     """A container as it was read."""
 
     container: Container
+    reach: Reach
     wishes: Wishes
     routes: tuple[Route, ...]
     members: tuple[Member, ...]
@@ -41,10 +45,11 @@ class Containers:
     def read(self, listing: Listing) -> Claims:
         """Return what the containers of *listing* ask for."""
         before, self._seen = self._seen, {}
-        for container in sorted(listing.containers, key=attrgetter("id")):
-            known = before.get(container.id)
-            if known is None or known.container != container:
-                known = _look(container, known, listing.source)
+        by_id = {container.id: container for container in listing.containers}
+        for key in sorted(by_id):
+            container, known = joined(by_id[key], by_id), before.get(key)
+            if known is None or known.container != container or known.reach != listing.reach:
+                known = _look(container, known, listing)
             self._seen[container.id] = known
         found = self._seen.values()
         return Claims(
@@ -55,35 +60,42 @@ class Containers:
         )
 
 
-def _look(container: Container, before: _Seen | None, source: str) -> _Seen:
+def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen:
     """Read one container; its labels, which stay as they are, only once (but it can be renamed)."""
     if before and _identity(before.container) == _identity(container):
         wishes, routes = before.wishes, before.routes
     else:
         wishes = read_labels(container.name, container.labels)
         asked = wishes.wishes if _was_started(container) else ()
-        routes = tuple(route for wish in asked for route in _routes(container, wish, source))
+        routes = tuple(route for wish in asked for route in _routes(container, wish, listing.source))
     members: list[Member] = []
     problems = list(wishes.problems)
     for wish in wishes.wishes if container.state == "running" else ():
         try:
-            members += _members(container, wish)
+            found = _members(container, wish, listing.reach)
         except BadValueError as exc:
             problems.append(Problem("container", container.name, str(exc)))
-    if container.health not in _SERVING:
-        members = []
-    if wishes.wishes and (reason := _sidelined(container)):
+        else:
+            members += found if _may_serve(container, wish) else ()
+    if wishes.wishes and (reason := _sidelined(container, wishes.wishes)):
         problems.append(Problem("container", container.name, reason))
-    return _Seen(container, wishes, routes, tuple(members), tuple(dict.fromkeys(problems)))
+    return _Seen(container, listing.reach, wishes, routes, tuple(members), tuple(dict.fromkeys(problems)))
 
 
-def _sidelined(container: Container) -> str:
+def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
     """Return why a container that runs, more or less, gets no requests; "" where that is to be expected."""
     if container.state in _SIDELINED:
         return f"gets no requests: {_SIDELINED[container.state]}"
-    if container.state == "running" and container.health == "unhealthy":
-        return "gets no requests: it is unhealthy (see its health check: docker inspect)"
-    return ""
+    if container.state != "running" or container.health != "unhealthy":
+        return ""
+    asked = {wish.health for wish in wishes}
+    if "require" in asked:
+        return f"gets no requests: {_UNHEALTHY}"
+    return f"gets requests only where no other endpoint serves: {_UNHEALTHY}" if "prefer" in asked else ""
+
+
+def _may_serve(container: Container, wish: Wish) -> bool:
+    return container.health in _SERVING or wish.health != "require"
 
 
 def _identity(container: Container) -> tuple[object, ...]:
@@ -105,22 +117,28 @@ def _routes(container: Container, wish: Wish, source: str) -> list[Route]:
             where=f"container {container.name} label {wish.label('host')}",
             source=source,
             born=container.created,
+            options=wish.options,
         )
         for host in wish.hosts
     ]
 
 
-def _members(container: Container, wish: Wish) -> list[Member]:
+def _members(container: Container, wish: Wish, reach: Reach) -> list[Member]:
     """Return the container's part in each service it belongs to.
 
     Raises:
         BadValueError: Its address or port is not known.
     """
-    ip = _ip(container, wish)
-    address = values.address(
-        f"[{ip}]:{_port(container, wish)}" if ":" in ip else f"{ip}:{_port(container, wish)}"
+    address = locate(
+        container,
+        port=_port(container, wish),
+        network=wish.network,
+        reach=reach,
+        label=wish.label("network"),
     )
-    endpoint = Endpoint(address, wish.weight, wish.backup, container.draining)
+    # an unhealthy one that is better than none is told from the others as one that ends is
+    spared = container.draining or (wish.health == "prefer" and container.health not in _SERVING)
+    endpoint = Endpoint(address, wish.weight, wish.backup, spared)
     option = "host" if wish.hosts else "service"
     where = f"container {container.name} label {wish.label(option)}"
     if wish.service:
@@ -143,21 +161,8 @@ def _port(container: Container, wish: Wish) -> int:
         return container.ports[0]
     exposed = ", ".join(map(str, container.ports))
     reason = f"it exposes the ports {exposed}" if exposed else "it exposes no port"
+    if container.network_mode.startswith("container:"):
+        reason = "it shares another container's network, where no port of it is known"
     if "host" in container.networks:
         reason = "it is on the host's network, where no port of it is known"
     raise BadValueError(f"{reason} (name the one to use with the label {wish.label('port')})")
-
-
-def _ip(container: Container, wish: Wish) -> str:
-    """Return its address in the network that is named, else in the first one; Docker's default comes last."""
-    networks = container.networks
-    if not networks:
-        raise BadValueError("it runs without an address in any network (connect it to one)")
-    name = wish.network or min(networks, key=lambda name: (name == "bridge", name))
-    if name not in networks:
-        raise BadValueError(
-            f"it has no address in the network {values.shown(name)}, only in {', '.join(sorted(networks))}"
-            f" (correct the label {wish.label('network')}, or connect it)"
-        )
-    # the host's network is the only one without an address of its own
-    return networks[name] or "127.0.0.1"

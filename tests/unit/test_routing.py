@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxyconf.model import Claims, Container, Endpoint, Entry, Listing, Member, Problem, Route
+from proxyconf.model import Claims, Container, Endpoint, Entry, Listing, Member, Problem, Reach, Route
 from proxyconf.routing import Reader
 
 LABELS = {"proxyconf.host": "a.test"}
@@ -103,24 +103,45 @@ def test_equal_claims_of_containers_share_a_service() -> None:
     [
         pytest.param(labelled(host="a.test", port="80"), "172.17.0.2:80", id="port of the label"),
         pytest.param(
-            replace(WEB, networks={"bridge": "172.17.0.2", "edge": "10.0.0.2"}),
-            "10.0.0.2:8080",
-            id="default last",
-        ),
-        pytest.param(
-            replace(WEB, networks={"b": "10.0.0.3", "a": "10.0.0.2"}), "10.0.0.2:8080", id="first of several"
-        ),
-        pytest.param(
             replace(labelled(host="a.test", network="b"), networks={"b": "10.0.0.3", "a": "10.0.0.2"}),
             "10.0.0.3:8080",
             id="network of the label",
         ),
         pytest.param(replace(WEB, networks={"host": ""}), "127.0.0.1:8080", id="network of the host"),
-        pytest.param(replace(WEB, networks={"six": "fd00::2"}), "[fd00::2]:8080", id="IPv6"),
     ],
 )
 def test_the_address(container: Container, address: str) -> None:
+    """More of it is in test_addresses."""
     assert address_of(container) == address
+
+
+def test_another_way_to_the_containers_is_another_address() -> None:
+    """The proxy was connected to a network, say; the containers are what they were."""
+    reader = Reader()
+    both = replace(WEB, networks={"a": "10.0.0.2", "b": "10.0.0.3"})
+    listing = Listing("docker", containers=(both,), reach=Reach(("b",), ""))
+    (member,) = reader.read(listing).members
+    assert member.endpoint.address == "10.0.0.3:8080"
+    assert reader.read(replace(listing)).members[0] is member
+    (member,) = reader.read(replace(listing, reach=Reach(("a", "b"), ""))).members
+    assert member.endpoint.address == "10.0.0.2:8080"
+
+
+def test_a_container_in_anothers_network() -> None:
+    """It has that one's address, and follows it; without its port, it is said why none is known."""
+    reader = Reader()
+    owner = replace(WEB, id="2" * 64, name="owner", labels={})
+    web = replace(WEB, networks={}, ports=(), network_mode="container:" + owner.id)
+    (problem,) = read(owner, web).problems
+    assert problem.why.startswith("it shares another container's network, where no port of it is known (")
+    web = replace(web, labels=LABELS | {"proxyconf.port": "81"})
+    for ip in ("172.17.0.2", "172.17.0.9"):
+        owner = replace(owner, networks={"bridge": ip})
+        claims = reader.read(Listing("docker", containers=(web, owner)))
+        assert [member.endpoint.address for member in claims.members] == [f"{ip}:81"]
+        assert claims.containers == (web, owner), "templates get them as the engine lists them"
+    (problem,) = read(web).problems
+    assert problem.why.startswith("it shares the network of the container 222222222222, which has no address")
 
 
 @pytest.mark.parametrize(
@@ -138,12 +159,12 @@ def test_the_address(container: Container, address: str) -> None:
         ),
         pytest.param(
             replace(WEB, networks={}),
-            "it runs without an address in any network (connect it to one)",
+            "it runs without an address in any network; its networks: none (connect it to one)",
             id="no network",
         ),
         pytest.param(
             replace(labelled(host="a.test", network="edge"), networks={"b": "10.0.0.3", "a": "10.0.0.2"}),
-            "it has no address in the network 'edge', only in a, b (correct the label",
+            "it has no address in the network 'edge'; its networks: a (10.0.0.2), b (10.0.0.3) (correct",
             id="another network",
         ),
         pytest.param(
@@ -177,6 +198,39 @@ def test_only_a_running_healthy_container_serves(state: str, health: str, serves
     """Its route stays as long as it exists."""
     claims = read(replace(WEB, state=state, health=health))
     assert (len(claims.members), len(claims.routes)) == (int(serves), 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "health", "endpoints"),
+    [
+        pytest.param("require", "starting", [], id="require"),
+        pytest.param("prefer", "starting", [True], id="prefer, starting"),
+        pytest.param("prefer", "unhealthy", [True], id="prefer, unhealthy"),
+        pytest.param("prefer", "healthy", [False], id="prefer, healthy"),
+        pytest.param("prefer", "", [False], id="prefer, no check"),
+        pytest.param("ignore", "unhealthy", [False], id="ignore"),
+    ],
+)
+def test_what_health_means_is_up_to_the_label(wanted: str, health: str, endpoints: list[bool]) -> None:
+    """Preferred are the healthy ones: another one is told from them as one that drains is."""
+    claims = read(replace(labelled(host="a.test", health=wanted), health=health))
+    assert [member.endpoint.draining for member in claims.members] == endpoints
+
+
+def test_each_route_has_its_own_health() -> None:
+    labels = {"host": "a.test", "api__host": "api.test", "api__health": "ignore"}
+    claims = read(replace(labelled(**labels), health="unhealthy"))
+    assert [member.service for member in claims.members] == ["api.test/"]
+    assert [problem.why[:19] for problem in claims.problems] == ["gets no requests: i"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [("prefer", ["gets requests only where no other endpoint serves: it is unhealthy"]), ("ignore", [])],
+)
+def test_an_unhealthy_one_that_serves_is_said_to(wanted: str, why: list[str]) -> None:
+    claims = read(replace(labelled(host="a.test", health=wanted), health="unhealthy"))
+    assert [problem.why.partition(" (")[0] for problem in claims.problems] == why
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Where a container is reached: at which of its addresses, or at the host's. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from proxyconf import values
+from proxyconf.errors import BadValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxyconf.model import Container, Reach
+
+_JOINED = "container:"
+_LOOPBACKS = ("127.0.0.1", "[::1]")
+
+
+def joined(container: Container, by_id: Mapping[str, Container]) -> Container:
+    """Return *container* with the networks that it has: those of the other one whose network it shares."""
+    other = by_id.get(container.network_mode.removeprefix(_JOINED))
+    if other is None or not container.network_mode.startswith(_JOINED):
+        return container
+    return replace(container, networks=other.networks, published=other.published)
+
+
+def locate(container: Container, *, port: int, network: str, reach: Reach, label: str) -> str:
+    """Return where *port* of *container* is reached, as ``ip:port``.
+
+    The same one every time: in the network that is asked for, else the first that the proxy is in, too. A
+    container on the host's network has the host's address.
+
+    Args:
+        container: One that runs, as `joined` returns it.
+        port: Its own.
+        network: The one to use; "" for the default.
+        reach: How the proxy gets to it.
+        label: The label that sets *network*, for messages.
+
+    Raises:
+        BadValueError: It can't be reached; says what there is instead.
+    """
+    if network and network not in container.networks:
+        raise BadValueError(
+            f"it has no address in the network {values.shown(network)}; {_seen(container)}"
+            f" (correct the label {label}, or connect it)"
+        )
+    if "host" in container.networks:
+        return values.address(_join(_host(reach), port))
+    if not network and (reach.published or _only_published(container, port, reach)):
+        return values.address(_published(container, port, reach))
+    ip = container.networks[network or _shared(container, reach)]
+    return values.address(_join(ip, port))
+
+
+def _host(reach: Reach) -> str:
+    if not reach.host:
+        raise BadValueError(
+            "it is on the host's network, to which the proxy knows no address (run the proxy with"
+            " network_mode host, or connect the container to a network of the proxy; over TCP, write"
+            " the engine's IP address in url)"
+        )
+    return reach.host
+
+
+def _only_published(container: Container, port: int, reach: Reach) -> bool:
+    """Whether the host is the only way in, as with podman without root."""
+    return not container.networks and port in container.published and reach.networks is None
+
+
+def _published(container: Container, port: int, reach: Reach) -> str:
+    place = container.published.get(port)
+    if place is None:
+        raise BadValueError(
+            f"its port {port} is not published on the host; {_seen(container)}"
+            f' (publish it: -p 127.0.0.1::{port}, or set address = "container" for the engine)'
+        )
+    ip, _, on = place.rpartition(":")
+    everywhere = ip in ("0.0.0.0", "[::]")  # noqa: S104 - nothing listens here
+    is_local = ip in _LOOPBACKS
+    if not (everywhere or is_local):
+        return place
+    if not reach.host or (is_local and reach.host not in _LOOPBACKS):
+        raise BadValueError(
+            f"its port {port} is published at {place} of the host, to which the proxy does not get (run the"
+            " proxy with network_mode host; over TCP, publish at the address that url has)"
+        )
+    if is_local:
+        return place
+    return _join("::1" if ip == "[::]" and reach.host in _LOOPBACKS else reach.host, int(on))
+
+
+def _shared(container: Container, reach: Reach) -> str:
+    """Return the network to use of those it is in."""
+    if not container.networks:
+        if container.network_mode.startswith(_JOINED):
+            other = container.network_mode.removeprefix(_JOINED)[:12]
+            raise BadValueError(
+                f"it shares the network of the container {other}, which has no address (start that one)"
+            )
+        raise BadValueError(
+            f"it runs without an address in any network; {_seen(container)} (connect it to one)"
+        )
+    if reach.networks is None:
+        # Docker's default network comes last: nobody chose it
+        return min(container.networks, key=lambda name: (name == "bridge", name))
+    for name in reach.networks:
+        if name in container.networks:
+            return name
+    if not reach.networks:
+        raise BadValueError("the proxy's own container is in no network (connect that one)")
+    raise BadValueError(
+        f"it is in no network of the proxy, which is in {', '.join(reach.networks)}; {_seen(container)}"
+        f" (docker network connect {reach.networks[0]} {container.name}, or set network for the engine)"
+    )
+
+
+def _seen(container: Container) -> str:
+    """Return what there is, for people."""
+    networks = [f"{name} ({ip})" for name, ip in sorted(container.networks.items())]
+    published = [f"{port} at {place}" for port, place in sorted(container.published.items())]
+    text = f"its networks: {', '.join(networks) or 'none'}"
+    return f"{text}; published: {', '.join(published)}" if published else text
+
+
+def _join(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
