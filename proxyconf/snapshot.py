@@ -191,17 +191,23 @@ def _settle(
         rivals = contenders[place]
         winner = rivals[0].route if len(rivals) == 1 else _winner(rivals, owners, live)
         settled.append(winner)
-        problems += [
-            Problem(
-                "route",
-                rival.route.where,
-                f"{winner.claim} leads to service {winner.service!r} already, by {winner.where}"
-                " (choose another host or path, or delete one)",
-            )
-            for rival in rivals
-            if rival.route.service != winner.service
-        ]
+        problems += [loss for rival in rivals if (loss := _loss(rival.route, winner))]
     return tuple(settled)
+
+
+def _loss(rival: Route, winner: Route) -> Problem | None:
+    """Return what *rival* does not get of a host and path that both claim, if that is anything."""
+    why = ""
+    if rival.service != winner.service:
+        why = (
+            f"{winner.claim} leads to service {winner.service!r} already, by {winner.where}"
+            " (choose another host or path, or delete one)"
+        )
+    elif rival.options is not NO_OPTIONS and rival.options != winner.options:
+        why = (
+            f"{winner.claim} has the options that {winner.where} asks for (ask for the same, or for nothing)"
+        )
+    return Problem("route", rival.where, why) if why else None
 
 
 def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, ServiceOptions]:

@@ -267,7 +267,7 @@ OPTIONS: Mapping[str, Option] = {
         type="a rate, each second or minute",
         default="any",
         example="10r/s",
-        meaning="How many requests one client may make.",
+        meaning="How many requests one client may make; more get 429.",
     ),
     "rate_burst": Option(
         "location",
@@ -313,7 +313,7 @@ OPTIONS: Mapping[str, Option] = {
         **_TEXT,
         type=", ".join(f"`{protocol}`" for protocol in forms.PROTOCOLS),
         default="`http`",
-        example="grpc",
+        example="https",
         meaning="How the container is spoken to. Websockets are `http`.",
     ),
     "verify": Option(
@@ -343,7 +343,7 @@ OPTIONS: Mapping[str, Option] = {
         type="a path",
         default="none",
         example="/var/www/html",
-        meaning="With `fastcgi`: the folder of the scripts, in the container.",
+        meaning="With `fastcgi`, which needs it: the folder of the scripts, in the container.",
     ),
     "balance": Option(
         "service",

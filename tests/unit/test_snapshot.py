@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Problem, Route, Snapshot
+from proxyconf.options import LocationOptions, Options
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 A, B, C = (Endpoint(f"10.0.0.{number}:80") for number in (1, 2, 3))
 BAD = Problem("endpoint", "etcd x", "bad")
+MAINTENANCE = Options(LocationOptions(maintenance=True))
 
 
 def member(
@@ -150,6 +153,21 @@ def test_two_that_lead_to_the_same_service_are_no_problem() -> None:
     """Every container of a service claims its host."""
     snapshot = merge([claims(route(name="1"), route(name="2"), route(name="3"))])
     assert (len(snapshot.routes), snapshot.problems) == (1, ())
+
+
+def test_options_that_do_not_count_are_a_problem() -> None:
+    """Of two that lead to the same service: what one wants kept out, the other may let in."""
+    plain, asking = route(name="1"), replace(route(name="2"), options=MAINTENANCE)
+    assert merge([claims(plain, asking)]).problems == (
+        Problem(
+            "route",
+            "etcd routes/2",
+            "a.test/ has the options that etcd routes/1 asks for (ask for the same, or for nothing)",
+        ),
+    )
+    same = replace(plain, options=Options(LocationOptions(maintenance=True)))
+    assert merge([claims(same, asking)]).problems == ()
+    assert merge([claims(replace(plain, key="routes/3"), asking)]).problems == (), "it asks for nothing"
 
 
 def test_another_path_is_another_place() -> None:
