@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,26 @@ def network_of(engine: DockerEngine) -> Place:
         raise RunningError("the lab does not say where it runs")
     network = f"/proc/{found[1]}/ns/net"
     return Place(("nsenter", f"--net={network}"), partial(_enter, network))
+
+
+def container_of(engine: DockerEngine, container: str) -> Place:
+    """Return what a program in the running *container*, given by its id, has of it: its network and its name.
+
+    The files are those of the host, for the image has no Python.
+    """
+    hostname = engine.folder / "data" / "docker" / "containers" / container / "hostname"
+    network = f"/proc/{_pid_in(container)}/ns/net"
+    mounted = ("sh", "-c", 'mount --bind "$0" /etc/hostname && exec "$@"', str(hostname))
+    return Place(("nsenter", f"--net={network}", "unshare", "--mount", *mounted), partial(_enter, network))
+
+
+def _pid_in(container: str) -> int:
+    """Return a process in *container*: the engine's own pids mean nothing outside of the lab."""
+    for path in Path("/proc").glob("[0-9]*/mountinfo"):
+        with suppress(OSError):  # it has ended
+            if f"/containers/{container}/hostname " in path.read_text():
+                return int(path.parent.name)
+    raise RunningError(f"container {container[:12]} does not run")
 
 
 def _enter(network: str) -> None:
