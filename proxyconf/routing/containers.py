@@ -1,4 +1,4 @@
-"""Containers to routes and endpoints: what their labels ask for, at the address and port they have."""
+"""Containers to routes and endpoints: what their labels and variables ask for, where they are reached."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Member, Problem, Route
 from proxyconf.routing.addresses import joined, locate
 from proxyconf.routing.labels import read_labels
+from proxyconf.routing.nginx_proxy import beside, read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,11 +62,12 @@ class Containers:
 
 
 def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen:
-    """Read one container; its labels, which stay as they are, only once (but it can be renamed)."""
+    """Read one container; its labels and variables, which stay, only once (but it can be renamed)."""
     if before and _identity(before.container) == _identity(container):
         wishes, routes = before.wishes, before.routes
     else:
-        wishes = read_labels(container.name, container.labels)
+        variables = read_variables(container.name, container.env, container.labels)
+        wishes = beside(read_labels(container.name, container.labels), variables)
         asked = wishes.wishes if _was_started(container) else ()
         routes = tuple(route for wish in asked for route in _routes(container, wish, listing.source))
     members: list[Member] = []
@@ -99,7 +101,7 @@ def _may_serve(container: Container, wish: Wish) -> bool:
 
 
 def _identity(container: Container) -> tuple[object, ...]:
-    return container.name, container.labels, container.created, _was_started(container)
+    return container.name, container.labels, container.env, container.created, _was_started(container)
 
 
 def _was_started(container: Container) -> bool:
@@ -114,7 +116,7 @@ def _routes(container: Container, wish: Wish, source: str) -> list[Route]:
             path=wish.path,
             service=wish.service_of(host),
             key=_key(container, wish, host),
-            where=f"container {container.name} label {wish.label('host')}",
+            where=f"container {container.name} {wish.setting('host')}",
             source=source,
             born=container.created,
             options=wish.options,
@@ -140,7 +142,7 @@ def _members(container: Container, wish: Wish, reach: Reach) -> list[Member]:
     spared = container.draining or (wish.health == "prefer" and container.health not in _SERVING)
     endpoint = Endpoint(address, wish.weight, wish.backup, spared)
     option = "host" if wish.hosts else "service"
-    where = f"container {container.name} label {wish.label(option)}"
+    where = f"container {container.name} {wish.setting(option)}"
     if wish.service:
         return [Member(wish.service, endpoint, f"{container.id}/{wish.name}", where, container.created)]
     return [
@@ -159,10 +161,13 @@ def _port(container: Container, wish: Wish) -> int:
         return wish.port
     if len(container.ports) == 1:
         return container.ports[0]
+    own_network = "host" not in container.networks and not container.network_mode.startswith("container:")
+    if wish.fallback_port and own_network:
+        return wish.fallback_port
     exposed = ", ".join(map(str, container.ports))
     reason = f"it exposes the ports {exposed}" if exposed else "it exposes no port"
     if container.network_mode.startswith("container:"):
         reason = "it shares another container's network, where no port of it is known"
     if "host" in container.networks:
         reason = "it is on the host's network, where no port of it is known"
-    raise BadValueError(f"{reason} (name the one to use with the label {wish.label('port')})")
+    raise BadValueError(f"{reason} (name the one to use with the {wish.setting('port')})")

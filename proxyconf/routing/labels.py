@@ -50,6 +50,7 @@ class Wish:
         path: For all of them.
         service: "" for the default.
         port: 0 for the only exposed one.
+        fallback_port: For a container that exposes none, or several; 0: then `port` has to say it.
         network: "" for the default.
         weight: Of the endpoint.
         backup: Of the endpoint.
@@ -67,6 +68,7 @@ class Wish:
     backup: bool = False
     health: Health = "require"
     options: Options = NONE
+    fallback_port: int = 0
 
     def service_of(self, host: str) -> str:
         """Return the service that *host* leads to: the default has a slash, so no named one is like it."""
@@ -75,6 +77,10 @@ class Wish:
     def label(self, option: str) -> str:
         """Return the label that sets *option*."""
         return f"{PREFIX}{self.name}.{option}" if self.name else PREFIX + option
+
+    def setting(self, option: str) -> str:
+        """Return what sets *option*, for people: a label, unless this was not read from labels."""
+        return f"label {self.label(option)}"
 
 
 @dataclass(frozen=True, slots=True)
