@@ -63,6 +63,11 @@ def test_a_mere_member_of_a_service() -> None:
     assert claims == Claims("docker", members=(member,), containers=(container,))
 
 
+def test_options_are_of_every_route_of_the_label() -> None:
+    claims = read(labelled(host="a.test b.test", read_timeout="5m"))
+    assert [route.options.location.read_timeout for route in claims.routes] == [300, 300]
+
+
 def test_a_list_of_hosts() -> None:
     """Each has a service of its own, unless the label names one."""
     claims = read(labelled(host="b.test a.test"))
