@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from proxyconf.errors import RefusedError
     from proxyconf.model import Snapshot
+    from proxyconf.nginx.parts import PartKind
     from proxyconf.nginx.site import Part, Renderer, Site
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ class Verdicts:
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
         site = renderer.render(snapshot)
-        aside: dict[tuple[Literal["service", "host"], str], Part | None] = {}
+        aside: dict[tuple[PartKind, str], Part | None] = {}
         refused: list[Problem] = []
         # again and again: where a service is left out, its hosts are other parts, which may be refused too
         while self._refused and (bad := [part for part in site.parts if part.file in self._refused]):

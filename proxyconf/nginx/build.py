@@ -29,6 +29,7 @@ class Build:
         error_log_path: The log until the configuration is read; ``stderr`` on Debian.
         user: Whom the workers of a root's nginx run as, without a ``user`` directive.
         without: Modules that were left out, such as ``http_scgi_module``.
+        ssl: It speaks TLS.
     """
 
     flavour: str = "nginx"
@@ -39,6 +40,7 @@ class Build:
     error_log_path: str = f"{_PREFIX}/logs/error.log"
     user: str = "nobody"
     without: frozenset[str] = frozenset()
+    ssl: bool = False
 
     @property
     def temp_paths(self) -> tuple[str, ...]:
@@ -84,6 +86,7 @@ def parse_build(text: str, prefix: Path | None = None) -> Build:
         error_log_path=path("error-log-path", "logs/error.log"),
         user=given.get("user") or "nobody",
         without=frozenset(option.removeprefix("without-") for option in given if option[:8] == "without-"),
+        ssl="with-http_ssl_module" in given,
     )
 
 

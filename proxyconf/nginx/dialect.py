@@ -28,6 +28,7 @@ class Dialect:
         present: Mode include: directives that the http block has already.
         default_servers: Mode include: addresses, as `canonical_listen` writes them, that have a
             ``default_server`` already.
+        authorities: The file of the certificate authorities that the system trusts; None where it has none.
     """
 
     settings: Nginx
@@ -38,6 +39,7 @@ class Dialect:
     root: bool = False
     present: frozenset[str] = frozenset()
     default_servers: frozenset[str] = frozenset()
+    authorities: Path | None = None
 
     @property
     def own(self) -> bool:

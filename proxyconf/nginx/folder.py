@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.site import Part
 
-_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf)")
+_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf|u-[0-9a-f]{16}\.users)")
 _Stamp = tuple[str, int, int]
 """A file's name or inode, its time of change in ns, and its size."""
 _SYNC_IN_TURN_MAX = 4
@@ -132,12 +132,27 @@ class Folder:
             for part in parts:
                 if part.file not in self._present:
                     path = self._parts / part.file
-                    path.write_bytes(part.text)
+                    if part.kind == "users":
+                        self._write_secret(path, part.text)
+                    else:
+                        path.write_bytes(part.text)
                     self._present.add(part.file)
                     self._unsynced.append(path)
             self.staged.write_bytes(root)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
+
+    def _write_secret(self, path: Path, content: bytes) -> None:
+        """Write what nginx's workers may read, and nobody else where it is known whom they run as."""
+        user = _user(self._worker)
+        if not user:
+            path.write_bytes(content)
+            return
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            os.fchown(file.fileno(), -1, user.pw_gid)
+            os.fchmod(file.fileno(), 0o640)
+            file.write(content)
 
     def has_lost_parts(self) -> bool:
         """Tell whether parts are gone that nobody of us deleted; the next `stage` writes what it needs.
@@ -216,7 +231,7 @@ class Folder:
 
 
 def parts_of(root: bytes) -> frozenset[str]:
-    """Return the names of the parts that a root file includes."""
+    """Return the names of the parts that a root file includes, or mentions."""
     return frozenset(name.decode() for name in _PART.findall(root))
 
 

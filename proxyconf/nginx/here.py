@@ -9,6 +9,7 @@ import pwd
 import shlex
 import socket
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,6 @@ from proxyconf.nginx.surroundings import read_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.control import Control
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from proxyconf.tables import Nginx
 
 _USERS = ("www-data", "nginx", "nobody")
+# Debian, Ubuntu and Alpine; Fedora and its kin; openSUSE
+_AUTHORITIES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+)
 _TIMEOUT_S = 10.0
 
 
@@ -107,7 +113,15 @@ def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
     root = os.geteuid() == 0
     if root and not settings.user:
         settings = msgspec.structs.replace(settings, user=_worker_user())
-    return Dialect(settings=settings, build=build, folder=path, token=token, ipv6=_has_ipv6(), root=root)
+    return Dialect(
+        settings=settings,
+        build=build,
+        folder=path,
+        token=token,
+        ipv6=_has_ipv6(),
+        root=root,
+        authorities=next((file for file in _AUTHORITIES if file.is_file()), None),
+    )
 
 
 def _worker_user() -> str:

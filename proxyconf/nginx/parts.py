@@ -1,41 +1,28 @@
-"""The text of one service, and of one host."""
+"""The parts of the site: one service, one host, the users of one route."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from proxyconf.model import Problem
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, block, directive, word
+from proxyconf.nginx.location import Beside, locations, locations_as_asked
+from proxyconf.nginx.passing import proxy_lines
+from proxyconf.nginx.quoting import Lines, block, directive
+from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_block
+from proxyconf.options import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
+    from proxyconf.options import ServiceOptions
 
+PartKind: TypeAlias = Literal["service", "host", "users"]
 _NOT_FOUND = block("location /", body=[directive("return 404")])
-
-
-# where nobody is trusted, what the peer itself says of where it comes from counts for nothing
-_OVERWRITTEN = (
-    directive("proxy_set_header X-Real-IP $remote_addr"),
-    directive("proxy_set_header X-Forwarded-For $remote_addr"),
-    directive("proxy_set_header X-Forwarded-Proto $scheme"),
-    directive("proxy_set_header X-Forwarded-Host $host$pc_port"),
-    directive("proxy_set_header X-Forwarded-Port $server_port"),
-    directive("proxy_set_header Forwarded", quoting.quote("")),
-)
-# the variables are in the root file
-_BELIEVED = (
-    directive("proxy_set_header X-Real-IP $pc_real_ip"),
-    directive("proxy_set_header X-Forwarded-For $pc_forwarded_for"),
-    directive("proxy_set_header X-Forwarded-Proto $pc_forwarded_proto"),
-    directive("proxy_set_header X-Forwarded-Host $pc_forwarded_host"),
-    directive("proxy_set_header X-Forwarded-Port $pc_forwarded_port"),
-    directive("proxy_set_header Forwarded $pc_forwarded"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,57 +30,45 @@ class Part:
     """An immutable file, named by its content.
 
     Attributes:
-        kind: What it is of.
-        name: The service's or the host's.
+        kind: What it is of. Files of users are not included in the configuration; hosts refer to them.
+        name: The service's or the host's; of users their file's.
         file: Its name within the folder of the parts.
         text: Its content.
         needs: Services whose upstream it refers to.
+        users: Of a host: the files of users that it refers to.
+        problems: What is asked for and not done, because this nginx can't.
     """
 
-    kind: Literal["service", "host"]
+    kind: PartKind
     name: str
     file: str
     text: bytes
     needs: frozenset[str] = frozenset()
+    users: tuple[Part, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
-def service_part(name: str, endpoints: Sequence[Endpoint], *, keepalive: int) -> Part:
+def service_part(
+    name: str, endpoints: Sequence[Endpoint], asked: ServiceOptions | None, *, dialect: Dialect
+) -> Part:
     """Write a service's upstream.
 
     Args:
         name: The service's.
         endpoints: At least one; where all are backups, none is.
-        keepalive: Idle connections per worker; 0 for none.
+        asked: Its options, if it has any.
+        dialect: For which nginx.
 
     Raises:
-        BadValueError: An address or a weight is none.
+        BadValueError: An address or a weight is none, or an option can't be written.
     """
+    if asked:
+        lines, lacks = upstream_as_asked(name, endpoints, asked, dialect)
+        problems = tuple(Problem("service", name, lack) for lack in lacks)
+        return _part("service", name, lines, problems=problems)
     spare = any(not endpoint.backup for endpoint in endpoints)
-    body = [_server(endpoint, spare=spare) for endpoint in endpoints]
-    if keepalive:
-        body.append(directive("keepalive", quoting.number(keepalive, at_most=10_000)))
-    return _part("service", name, block("upstream", quoting.upstream(name), body=body))
-
-
-def proxy_lines(dialect: Dialect) -> Lines:
-    """Return what every proxied request needs: websockets, keepalive, forwarded headers.
-
-    An http block of ours has them once, which saves nginx a fifth of its memory; in somebody else's each of
-    our servers has them, since theirs must not inherit them.
-    """
-    return quoting.joined(
-        (
-            directive("proxy_http_version 1.1"),
-            directive("proxy_connect_timeout", quoting.duration(dialect.settings.connect_timeout)),
-            # not $http_host: a request with an absolute URL is routed by that, whatever its Host says
-            directive("proxy_set_header Host $host$pc_port"),
-            directive("proxy_set_header Upgrade $pc_upgrade"),
-            directive("proxy_set_header Connection $pc_connection"),
-            *(_BELIEVED if dialect.settings.trusted_proxies else _OVERWRITTEN),
-            # a program that runs CGI scripts would take it for the variable HTTP_PROXY
-            directive("proxy_set_header Proxy", quoting.quote("")),
-        )
-    )
+    body = [server_line(endpoint, spare=spare) for endpoint in endpoints]
+    return _part("service", name, upstream_block(name, body, dialect.settings.keepalive))
 
 
 def server_lines(dialect: Dialect) -> Lines:
@@ -102,31 +77,42 @@ def server_lines(dialect: Dialect) -> Lines:
     return quoting.joined(listens if dialect.own else (*listens, proxy_lines(dialect)))
 
 
-def host_part(host: str, routes: Sequence[Route], *, live: frozenset[str], begin: Lines) -> Part:
+def host_part(
+    host: str,
+    routes: Sequence[Route],
+    live: frozenset[str],
+    asked: Mapping[str, ServiceOptions],
+    *,
+    begin: Lines,
+    dialect: Dialect,
+) -> Part:
     """Write a host's server block.
 
     Args:
         host: Its name.
         routes: Its routes, sorted by path.
         live: Services of these routes that have an upstream; the others answer 503.
+        asked: Options of these services, where they have any.
         begin: What `server_lines` returned.
+        dialect: For which nginx.
 
     Raises:
-        BadValueError: The host or a path is none.
+        BadValueError: The host, a path or an option is none.
     """
-    name = directive("server_name", quoting.host_name(host))
-    body = [begin, name, *(line for route in routes for line in _locations(route, live))]
+    beside = Beside()
+    body = [begin, directive("server_name", quoting.host_name(host))]
+    for route in routes:
+        if route.options is NONE and not asked:
+            body += _locations(route, live)
+        else:
+            body += locations_as_asked(route, asked, beside, live=live, dialect=dialect)
     if all(route.path != "/" for route in routes):
         body.append(_NOT_FOUND)
-    return _part("host", host, block("server", body=body), needs=live)
-
-
-def _server(endpoint: Endpoint, *, spare: bool) -> Lines:
-    address = quoting.endpoint(endpoint.address)
-    options = [] if endpoint.weight == 1 else [quoting.weight(endpoint.weight)]
-    if endpoint.backup and spare:
-        options.append(word("backup"))
-    return directive("server", address, *options)
+    lines = block("server", body=body)
+    if beside.http:
+        lines = quoting.joined((*beside.http, lines))
+    users = tuple(Part("users", file, file, text) for file, text in sorted(beside.users.items()))
+    return _part("host", host, lines, needs=live, users=users, problems=tuple(beside.problems))
 
 
 def _locations(route: Route, live: frozenset[str]) -> Iterator[Lines]:
@@ -135,16 +121,18 @@ def _locations(route: Route, live: frozenset[str]) -> Iterator[Lines]:
         if route.service in live
         else directive("return 503")
     )
-    if route.path == "/":
-        yield block("location /", body=[answer])
-        return
-    # the exact one too: without it nginx would redirect /app to /app/
-    yield block("location =", quoting.location(route.path), body=[answer])
-    yield block("location", quoting.location(f"{route.path}/"), body=[answer])
+    return locations(route.path, (answer,), (answer,))
 
 
 def _part(
-    kind: Literal["service", "host"], name: str, lines: Lines, *, needs: frozenset[str] = frozenset()
+    kind: Literal["service", "host"],
+    name: str,
+    lines: Lines,
+    *,
+    needs: frozenset[str] = frozenset(),
+    users: tuple[Part, ...] = (),
+    problems: tuple[Problem, ...] = (),
 ) -> Part:
     text = lines.encode()
-    return Part(kind, name, f"{kind[0]}-{hashlib.sha256(text).hexdigest()[:16]}.conf", text, needs)
+    file = f"{kind[0]}-{hashlib.sha256(text).hexdigest()[:16]}.conf"
+    return Part(kind, name, file, text, needs, users, problems)

@@ -37,6 +37,14 @@ _LISTEN = re.compile(r"(?:[0-9.]{7,15}:|\[[0-9a-f:.]{2,45}\]:)?([1-9][0-9]{0,4})
 _IDENTIFIER = re.compile(r"[a-z_]+")
 _USER = re.compile(r"[a-zA-Z_][\w.-]{0,31}", re.ASCII)
 _PART = re.compile(r"[a-z]-[0-9a-f]{16}\.conf")
+_USERS = re.compile(r"u-[0-9a-f]{16}\.users")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_PARAMETER = re.compile(r"[A-Z_]+")
+_COOKIE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+_URL = re.compile(rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[1-9][0-9]{{0,4}})?")
+# nothing that is quoted in a URL, and no $
+_NEW_PATH = re.compile(r"(?:/[A-Za-z0-9._~@:+,=-]+)*/?", re.ASCII)
+_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 T = TypeVar("T")
 
@@ -176,9 +184,103 @@ def upstream(service: str) -> Token:
     return Token(f"{hashlib.sha256(_encoded(service)).hexdigest()[:12]}_{readable}")
 
 
-def proxy_target(service: str) -> Token:
-    """Return what ``proxy_pass`` takes; without a path, so that nginx passes the request's on as it came."""
-    return Token(f"http://{upstream(service)}")
+def proxy_target(service: str, path: str = "", *, tls: bool = False) -> Token:
+    """Return what ``proxy_pass`` takes.
+
+    Args:
+        service: The service's name.
+        path: Takes the place of the location's. "": nginx passes the request's path on as it came.
+        tls: The endpoints speak HTTPS.
+    """
+    return Token(f"{'https' if tls else 'http'}://{upstream(service)}{_new_path(path)}")
+
+
+def rewriting(path: str, replacement: str) -> tuple[Token, Token]:
+    """Return what ``rewrite`` takes to put *replacement* in the place of *path*; ``/`` stands for nothing."""
+    start, new = re.escape(path.rstrip("/")), _new_path(replacement).rstrip("/")
+    # (?s): a dot is a line end, too, or a path with %0A would be passed on as it came
+    pattern = f"(?s)^{start}(.*)$" if new else f"(?s)^{start}/?(.*)$"
+    return quote_plain(pattern), Token(f'"{new}$1"' if new else '"/$1"')
+
+
+def header_name(text: str) -> Token:
+    """Return the name of a header."""
+    return _matching(_HEADER, text, "header", "write letters, digits and hyphens")
+
+
+def parameter(text: str) -> Token:
+    """Return the name of a parameter for a program that is spoken to by FastCGI or uwsgi."""
+    return _matching(_PARAMETER, text, "parameter", "write capital letters and underscores")
+
+
+def header_parameter(text: str) -> Token:
+    """Return the name that the header *text* has for a program that is spoken to by FastCGI or uwsgi."""
+    return Token(f"HTTP_{header_name(text).upper().replace('-', '_')}")
+
+
+def header_variable(text: str) -> Token:
+    """Return the variable that has the value of a request's header."""
+    return Token(f"$http_{header_name(text).lower().replace('-', '_')}")
+
+
+def cookie_variable(text: str) -> Token:
+    """Return the variable that has the value of a cookie."""
+    return Token(f"$cookie_{_matching(_COOKIE, text, 'cookie', 'write letters, digits and underscores')}")
+
+
+def size(count: int) -> Token:
+    """Return *count* bytes; 0 is no limit."""
+    return number(count, at_most=1 << 50)
+
+
+def rate(per_minute: int) -> Token:
+    """Return requests per minute, 1 to a million."""
+    if not 1 <= per_minute <= 1_000_000:
+        raise BadValueError(f"rate {per_minute!r} a minute: not from 1 to 1000000")
+    return Token(f"{int(per_minute)}r/m")
+
+
+def zone(*settings: str) -> Token:
+    """Return the name of a shared memory zone: a digest of everything that it is for.
+
+    nginx keeps a zone across a reload, and refuses the reload (not the check) where its key changed.
+    """
+    return Token(f"pc_{hashlib.sha256(_encoded(chr(0).join(settings))).hexdigest()[:16]}")
+
+
+def sized_zone(name: Token, *, megabytes: int) -> Token:
+    """Return a zone's name with its size."""
+    return Token(f"{_token(name)}:{number(megabytes, at_most=1024)}m")
+
+
+def setting(name: str, value: Token) -> Token:
+    """Return ``name=value``; *name* is a literal of our own code."""
+    return Token(f"{_literal(name)}={_token(value)}")
+
+
+def status(code: int) -> Token:
+    """Return the status of a redirect."""
+    if code not in _STATUSES:
+        raise BadValueError(f"status {code!r}: no redirect (write one of {sorted(_STATUSES)})")
+    return Token(int(code))
+
+
+def redirect(url: str) -> Token:
+    """Return *url*, which has neither path nor query, with those of the request behind it."""
+    start = _matching(_URL, url, "URL", "write 'https://www.example.com', without a path")
+    return Token(f"{start}$request_uri")
+
+
+def script_file(folder: str) -> Token:
+    """Return the file of the script that a request is for, below *folder*."""
+    return Token(f'{script_root(folder)[:-1]}$fastcgi_script_name"')
+
+
+def script_root(folder: str) -> Token:
+    """Return *folder*, an absolute path where the program is, not where nginx is."""
+    if not folder.startswith("/"):
+        raise BadValueError(f"root {folder!r}: not absolute (write '/var/www/html')")
+    return quote(folder.rstrip("/"))
 
 
 def directive(name: str, *values: Token) -> Lines:
@@ -215,9 +317,31 @@ def includes(folder: Path, names: Iterable[str]) -> Lines:
     return Lines("".join([f'{start}{_part(name)}";\n' for name in names]))
 
 
+def mentions(names: Iterable[str]) -> Lines:
+    """Name files that other parts refer to in comments, so that the root file tells all that must be kept."""
+    return Lines("".join([f"# parts/{users_file(name)}\n" for name in names]))
+
+
+def users_file(name: str) -> str:
+    """Return *name*, if it is that of a file of users."""
+    return _matching(_USERS, name, "file of users", "this is our own mistake")
+
+
+def _new_path(text: str) -> str:
+    if not _NEW_PATH.fullmatch(text):
+        raise BadValueError(
+            f"path {text!r}: not allowed (write letters, digits and ._~@:+,=- between slashes)"
+        )
+    return text
+
+
 def _head(name: str, values: tuple[Token, ...]) -> str:
     first = name if type(name) is Token else _literal(name)
     return " ".join((first, *_each(values, Token))) if values else first
+
+
+def _token(value: Token) -> Token:
+    return _each((value,), Token)[0]
 
 
 def _each(values: Iterable[T], kind: type[T]) -> list[T]:

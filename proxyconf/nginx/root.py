@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyconf.nginx import quoting
-from proxyconf.nginx.parts import proxy_lines
+from proxyconf.nginx.passing import proxy_lines
 from proxyconf.nginx.quoting import Lines, block, comment, directive, word
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ _BELIEVED = (
 )
 
 
-def root_text(dialect: Dialect, files: Iterable[str], *, hosts: int, nonce: str) -> bytes:
+def root_text(
+    dialect: Dialect, files: Iterable[str], *, users: Iterable[str], hosts: int, nonce: str
+) -> bytes:
     """Write the root file.
 
     Args:
         dialect: For which nginx.
-        files: Of the parts, in order.
+        files: Of services and hosts, in order.
+        users: Files of users, which those refer to.
         hosts: How many of the parts are hosts.
         nonce: What the proof answers.
 
@@ -72,6 +75,7 @@ def root_text(dialect: Dialect, files: Iterable[str], *, hosts: int, nonce: str)
         *_default_server(dialect),
         _proof_server(dialect, nonce),
         quoting.includes(dialect.parts_folder, files),
+        quoting.mentions(users),
     )
     lines = (*_OWN, *_main(dialect), block("http", body=http)) if dialect.own else (*_INCLUDED, *http)
     return quoting.joined(lines).encode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Problem
 from proxyconf.nginx.dialect import Dialect, canonical_listen
+from proxyconf.nginx.location import passes_on
 from proxyconf.nginx.parts import Part, host_part, server_lines, service_part
 from proxyconf.nginx.root import root_text
 
@@ -17,13 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from proxyconf.model import Route, Snapshot
+    from proxyconf.nginx.parts import PartKind
+    from proxyconf.options import ServiceOptions
 
 __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]
 
 # kind and name of a part to the good one to use in its place, or to None to leave it out
-SetAside: TypeAlias = 'Mapping[tuple[Literal["service", "host"], str], Part | None]'
+SetAside: TypeAlias = "Mapping[tuple[PartKind, str], Part | None]"
 _Outcome: TypeAlias = "Part | Problem | None"
 _NOTHING: SetAside = MappingProxyType({})
+_NO_OPTIONS: Mapping[str, ServiceOptions] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,12 @@ class Site:
     """All files of the site, as bytes.
 
     Attributes:
-        parts: Services sorted by name, then hosts sorted by name.
+        parts: Services sorted by name, hosts sorted by name, then the files of users that these refer to.
         digest: Of everything but the nonce.
         dialect: It was rendered for.
-        problems: Parts that could not be written. Values are checked where they are read, so there should
-            be none; but one bad value must never block the others.
+        problems: What is asked for and this nginx can't do, and parts that could not be written. Values are
+            checked where they are read, so there should be none of these; but one bad value must never block
+            the others.
     """
 
     parts: tuple[Part, ...]
@@ -66,13 +72,10 @@ class Renderer:
             _root(dialect, (), "")
         except BadValueError as exc:
             raise UsageError(f"[nginx]: {exc}") from exc
-        keepalive = dialect.settings.keepalive
         self._dialect = dialect
         self._by_host = _ByHost()
-        self._services = _Memo("service", lambda name, ends: service_part(name, ends, keepalive=keepalive))
-        self._hosts = _Memo(
-            "host", lambda name, routes, live: host_part(name, routes, live=live, begin=begin)
-        )
+        self._services = _Memo("service", partial(service_part, dialect=dialect))
+        self._hosts = _Memo("host", partial(host_part, begin=begin, dialect=dialect))
         self._chosen: tuple[object, _Chosen] = ((), _Chosen())
 
     def render(self, snapshot: Snapshot, *, set_aside: SetAside = _NOTHING) -> Site:
@@ -94,16 +97,19 @@ class Renderer:
             if endpoints:
                 aside = ("service", name) in set_aside
                 outcome: _Outcome = (
-                    set_aside["service", name] if aside else self._services.get(name, endpoints)
+                    set_aside["service", name]
+                    if aside
+                    else self._services.get(name, endpoints, snapshot.options.get(name))
                 )
                 _sort_out(outcome, services, problems)
-        hosts = self._choose_hosts(snapshot.routes, frozenset(services), set_aside)
+        hosts = self._choose_hosts(snapshot, frozenset(services), set_aside)
         parts = (*(services[name] for name in hosts.needs), *hosts.parts)
         return Site(parts, _digest(self._dialect, parts), self._dialect, (*problems, *hosts.problems))
 
-    def _choose_hosts(self, routes: Sequence[Route], live: frozenset[str], set_aside: SetAside) -> _Chosen:
-        by_host = self._by_host.group(routes)
-        inputs = (by_host, live, {key: part for key, part in set_aside.items() if key[0] == "host"})
+    def _choose_hosts(self, snapshot: Snapshot, live: frozenset[str], set_aside: SetAside) -> _Chosen:
+        by_host = self._by_host.group(snapshot.routes)
+        aside = {key: part for key, part in set_aside.items() if key[0] == "host"}
+        inputs = (by_host, live, aside, snapshot.options)
         # most changes are of endpoints only: then every host stays as it is, and none is looked at
         if self._chosen[0] != inputs:
             self._hosts.turn()
@@ -111,7 +117,11 @@ class Renderer:
         return self._chosen[1]
 
     def _write_hosts(
-        self, by_host: Mapping[str, tuple[Route, ...]], live: frozenset[str], set_aside: SetAside
+        self,
+        by_host: Mapping[str, tuple[Route, ...]],
+        live: frozenset[str],
+        set_aside: SetAside,
+        options: Mapping[str, ServiceOptions],
     ) -> _Chosen:
         parts: dict[str, Part] = {}
         problems: list[Problem] = []
@@ -120,15 +130,18 @@ class Renderer:
                 substitute = set_aside["host", host]
                 outcome: _Outcome = substitute if substitute and substitute.needs <= live else None
             else:
-                needs = frozenset([route.service for route in routes if route.service in live])
-                outcome = self._hosts.get(host, routes, needs)
+                needs = frozenset([one.service for one in routes if one.service in live and passes_on(one)])
+                asked = {name: options[name] for name in needs if name in options} if options else _NO_OPTIONS
+                outcome = self._hosts.get(host, routes, needs, asked)
             _sort_out(outcome, parts, problems)
         needed = frozenset().union(*[part.needs for part in parts.values()])
-        return _Chosen(tuple(parts.values()), tuple(sorted(needed)), tuple(problems))
+        users = {users.file: users for part in parts.values() for users in part.users}
+        sorted_users = (users[file] for file in sorted(users))
+        return _Chosen((*parts.values(), *sorted_users), tuple(sorted(needed)), tuple(problems))
 
 
 class _Chosen(NamedTuple):
-    """The parts of the hosts, and the services that they need."""
+    """The parts of the hosts and of their users, and the services that the hosts need."""
 
     parts: tuple[Part, ...] = ()
     needs: tuple[str, ...] = ()
@@ -183,17 +196,25 @@ class _Memo:
 def _sort_out(outcome: _Outcome, parts: dict[str, Part], problems: list[Problem]) -> None:
     if isinstance(outcome, Part):
         parts[outcome.name] = outcome
+        problems += outcome.problems
     elif outcome:
         problems.append(outcome)
 
 
 def _root(dialect: Dialect, parts: Sequence[Part], nonce: str) -> bytes:
-    hosts = sum(part.kind == "host" for part in parts)
-    return root_text(dialect, [part.file for part in parts], hosts=hosts, nonce=nonce)
+    hosts, users = _count(parts)
+    files = [part.file for part in parts]
+    included = files[: len(files) - users]
+    return root_text(dialect, included, users=files[len(included) :], hosts=hosts, nonce=nonce)
 
 
 def _digest(dialect: Dialect, parts: Sequence[Part]) -> str:
     """Digest the root file without its parts, and their names, which are digests themselves."""
-    hosts = sum(part.kind == "host" for part in parts)
-    root = root_text(dialect, (), hosts=hosts, nonce="")
+    root = root_text(dialect, (), users=(), hosts=_count(parts)[0], nonce="")
     return hashlib.sha256(root + "\n".join([part.file for part in parts]).encode()).hexdigest()
+
+
+def _count(parts: Sequence[Part]) -> tuple[int, int]:
+    """Return how many are hosts, and how many are users, which are the last."""
+    kinds = [part.kind for part in parts]
+    return kinds.count("host"), kinds.count("users")

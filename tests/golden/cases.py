@@ -6,6 +6,7 @@ A golden file has all files of one site, each after a line ``==> name <==``. Rev
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import msgspec
 from proxyconf.model import Endpoint, Route, Snapshot
 from proxyconf.nginx.build import Build, parse_build
 from proxyconf.nginx.site import Dialect, Renderer
+from proxyconf.options import LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.tables import Listen, Nginx
 from proxyconf.units import ListenAddress, Network
 
@@ -33,9 +35,24 @@ def build(name: str) -> Build:
     return parse_build((HERE / f"{name}.txt").read_text())
 
 
-def route(host: str, path: str, service: str) -> Route:
-    """Return a route; its claim is its identity."""
-    return Route(host, path, service, key=host + path, where=f"etcd routes/{host}", source="etcd")
+def route(
+    host: str, path: str, service: str, asked: ServiceOptions | None = None, **options: object
+) -> Route:
+    """Return a route; its claim is its identity. *options* are those of its location."""
+    found = Route(host, path, service, key=host + path, where=f"etcd routes/{host}", source="etcd")
+    if not (asked or options):
+        return found
+    location = replace(LocationOptions(), **options)  # type: ignore[arg-type]
+    return replace(found, options=Options(location, asked or ServiceOptions()))
+
+
+def snapshot(*routes: Route, **endpoints: str | tuple[Endpoint, ...]) -> Snapshot:
+    """Return a snapshot of *routes*, with what they ask for each service; an address is one endpoint."""
+    services = {
+        name: (Endpoint(found),) if isinstance(found, str) else found for name, found in endpoints.items()
+    }
+    options = {one.service: one.options.service for one in routes if one.options.service != ServiceOptions()}
+    return Snapshot(tuple(sorted(routes, key=lambda one: one.claim)), services, options)
 
 
 def dialect(folder: Path = FOLDER, *, nginx: Build | None = None, **settings: object) -> Dialect:
@@ -72,6 +89,70 @@ _IPV6 = Snapshot(
 )
 
 
+_BACKED = (Endpoint("10.0.0.1:80"), Endpoint("10.0.0.2:80", weight=2), Endpoint("10.0.0.3:80", backup=True))
+LOCATIONS = snapshot(
+    route("a.test", "/", "web", body_size=0, buffering=False, request_buffering=False),
+    route("a.test", "/api", "web", replace="/", read_timeout=90.0, send_timeout=0.5),
+    route("a.test", "/deep/er", "web", replace="/new"),
+    route("a.test", "/inside", "web", allow=("10.0.0.0/8", "fd00::/8"), deny=("10.9.0.0/16",)),
+    route("a.test", "/not-you", "web", deny=("192.0.2.7",)),
+    route("a.test", "/often", "web", rate=Rate(per_minute=600)),
+    route("a.test", "/seldom", "web", rate=Rate(per_minute=6, burst=5), body_size=10_000_000),
+    route("a.test", "/secret", "web", users=(("ann", "$2y$05$" + "a" * 53), ("bob", "{SHA}" + "b" * 28))),
+    route(
+        "headers.test",
+        "/",
+        "web",
+        request_headers=(("host", "in.test"), ("X-Price", "5 $"), ("X-Real-IP", ""), ("Connection", "x")),
+        response_headers=(("X-Frame-Options", "DENY"), ("X-Quoted", 'a "b"; c')),
+    ),
+    route("off.test", "/", "web", maintenance=True, users=(("ann", "{SHA}" + "b" * 28),)),
+    route("old.test", "/", "gone", redirect="https://new.test:8443", redirect_status=308),
+    web="10.0.0.1:80",
+    gone=(),
+)
+SERVICES = snapshot(
+    route("a.test", "/client", "client", ServiceOptions(balance="hash:client", keepalive=0)),
+    route("a.test", "/cookie", "cookie", ServiceOptions(balance="hash:cookie:id")),
+    route("a.test", "/header", "header", ServiceOptions(balance="hash:header:X-User")),
+    route("a.test", "/ip", "ip", ServiceOptions(balance="ip_hash", max_fails=0)),
+    route("a.test", "/least", "least", ServiceOptions(balance="least_conn", max_fails=2, fail_timeout=1.5)),
+    route("a.test", "/uri", "uri", ServiceOptions(balance="hash:uri", keepalive=8)),
+    route("grpc.test", "/", "grpc", ServiceOptions("grpc")),
+    route("php.test", "/", "php", ServiceOptions("fastcgi", root="/var/www/html/"), body_size=1 << 20),
+    route("php.test", "/app", "php", ServiceOptions("fastcgi", root="/var/www/html/"), replace="/"),
+    route("tls.test", "/", "tls", ServiceOptions("https")),
+    route("tls.test", "/both", "tls"),
+    route("tls.test", "/known", "known", ServiceOptions("https", verify=True, name="in.test"), replace="/"),
+    route("wsgi.test", "/", "wsgi", ServiceOptions("uwsgi"), request_headers=(("X-User", "$me"),)),
+    client=_BACKED,
+    cookie=_BACKED[:2],
+    grpc="10.0.0.5:50051",
+    header=_BACKED,
+    ip=_BACKED,
+    known="10.0.0.4:443",
+    least=_BACKED,
+    php="10.0.0.6:9000",
+    tls="10.0.0.4:443",
+    uri=_BACKED[2:],
+    wsgi="10.0.0.7:3031",
+)
+# what Debian's nginx is not built without, so that it takes what is left
+BARE = frozenset(
+    f"http_{name}_module"
+    for name in (
+        "access",
+        "auth_basic",
+        "fastcgi",
+        "limit_req",
+        "upstream_hash",
+        "upstream_ip_hash",
+        "upstream_least_conn",
+        "uwsgi",
+    )
+)
+
+
 def _cases() -> Mapping[str, Site]:
     every = Listen(http=(ListenAddress(":8080"), ListenAddress("[::1]:8081")), reuseport=True)
     proxies = (Network.parse("10.0.0.0/8"), Network.parse("fd00::/8"))
@@ -94,11 +175,17 @@ def _cases() -> Mapping[str, Site]:
         present=frozenset({"server_names_hash_bucket_size"}),
         default_servers=frozenset({"8081"}),
     )
+    authorities = Path("/etc/ssl/certs/ca-certificates.crt")
+    bare = dialect(nginx=replace(build("debian"), ssl=False, without=BARE), keepalive=0)
     return {
         "empty": Renderer(dialect()).render(Snapshot()),
         "own": Renderer(dialect()).render(TWO_SERVICES),
         "include": Renderer(include).render(TWO_SERVICES),
         "ipv6_trusted": Renderer(with_ipv6(ipv6)).render(_IPV6),
+        "locations": Renderer(dialect()).render(LOCATIONS),
+        "services": Renderer(replace(dialect(), authorities=authorities)).render(SERVICES),
+        "bare_locations": Renderer(bare).render(LOCATIONS),
+        "bare_services": Renderer(bare).render(SERVICES),
     }
 
 
@@ -108,9 +195,11 @@ def with_ipv6(of: Dialect) -> Dialect:
 
 
 def golden_text(site: Site) -> str:
-    """Return all files of *site* as one text."""
+    """Return all files of *site* as one text, and its problems."""
     files = {site.dialect.root_file.name: site.root(NONCE)}
     files |= {f"parts/{part.file}": part.text for part in site.parts}
+    if site.problems:
+        files["problems"] = "".join(f"{problem}\n" for problem in site.problems).encode()
     return "".join(f"==> {name} <==\n{text.decode()}" for name, text in files.items())
 
 

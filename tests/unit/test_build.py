@@ -20,6 +20,7 @@ def test_debian() -> None:
         pid_path=Path("/run/nginx.pid"),
         error_log_path="stderr",
         user="nobody",
+        ssl=True,
     )
 
 
@@ -32,6 +33,7 @@ def test_nginx_org() -> None:
         pid_path=Path("/run/nginx.pid"),
         error_log_path="/var/log/nginx/error.log",
         user="nginx",
+        ssl=True,
     )
 
 

@@ -21,7 +21,7 @@ SOURCES = [
     if path.stem != "quoting" and "import quoting" in path.read_text()
 ]
 # those whose first argument is a literal of our own code
-LITERAL = {"directive", "block", "word", "comment"}
+LITERAL = {"directive", "block", "word", "comment", "setting"}
 HOSTILE = [
     "a.test; } server { root /etc",
     "/ { root /etc; } location /y",

@@ -1,0 +1,193 @@
+"""How a request is passed on to a service: by which protocol, and with which headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyconf.nginx import quoting
+from proxyconf.nginx.quoting import Lines, Token, directive, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxyconf.model import Route
+    from proxyconf.nginx.dialect import Dialect
+    from proxyconf.options import LocationOptions, Pairs, ServiceOptions
+
+_NOTHING = quoting.quote("")
+# where nobody is trusted, what the peer itself says of where it comes from counts for nothing
+_OVERWRITTEN = {
+    "X-Real-IP": word("$remote_addr"),
+    "X-Forwarded-For": word("$remote_addr"),
+    "X-Forwarded-Proto": word("$scheme"),
+    "X-Forwarded-Host": word("$host$pc_port"),
+    "X-Forwarded-Port": word("$server_port"),
+    "Forwarded": _NOTHING,
+}
+# the variables are in the root file
+_BELIEVED = {
+    "X-Real-IP": word("$pc_real_ip"),
+    "X-Forwarded-For": word("$pc_forwarded_for"),
+    "X-Forwarded-Proto": word("$pc_forwarded_proto"),
+    "X-Forwarded-Host": word("$pc_forwarded_host"),
+    "X-Forwarded-Port": word("$pc_forwarded_port"),
+    "Forwarded": word("$pc_forwarded"),
+}
+# not $http_host: a request with an absolute URL is routed by that, whatever its Host says
+_HOST = {"Host": word("$host$pc_port")}
+_CONNECTION = {"Upgrade": word("$pc_upgrade"), "Connection": word("$pc_connection")}
+# a program that runs CGI scripts would take it for the variable HTTP_PROXY
+_NO_PROXY = {"Proxy": _NOTHING}
+# of the message and its way, not of what is asked: another value cuts a request in two, or its connection off
+FIXED = frozenset(
+    {"connection", "content-length", "keep-alive", "proxy", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_PROGRAM = {
+    "QUERY_STRING": word("$query_string"),
+    "REQUEST_METHOD": word("$request_method"),
+    "CONTENT_TYPE": word("$content_type"),
+    "CONTENT_LENGTH": word("$content_length"),
+    "REQUEST_URI": word("$request_uri"),
+    "REQUEST_SCHEME": word("$scheme"),
+    "SERVER_PROTOCOL": word("$server_protocol"),
+    "SERVER_NAME": word("$host"),  # not $server_name, which may be *.example.com
+    "SERVER_PORT": word("$server_port"),
+    "REMOTE_ADDR": word("$remote_addr"),
+    "REMOTE_PORT": word("$remote_port"),
+}
+_SCRIPT = {
+    "GATEWAY_INTERFACE": word("CGI/1.1"),
+    "REDIRECT_STATUS": word("200"),  # PHP takes a request without it for one that did not come by a server
+    "SCRIPT_NAME": word("$fastcgi_script_name"),
+    "PATH_INFO": word("$fastcgi_path_info"),
+    "DOCUMENT_URI": word("$document_uri"),
+}
+_FAMILIES = {"http": "proxy", "https": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi"}
+
+
+def proxy_lines(dialect: Dialect) -> Lines:
+    """Return what every proxied request needs: websockets, keepalive, forwarded headers.
+
+    An http block of ours has them once, which saves nginx a fifth of its memory; in somebody else's each of
+    our servers has them, since theirs must not inherit them.
+    """
+    return quoting.joined(
+        (
+            directive("proxy_http_version 1.1"),
+            directive("proxy_connect_timeout", quoting.duration(dialect.settings.connect_timeout)),
+            *_header_lines(dialect, ()),
+        )
+    )
+
+
+def obstacle(asked: ServiceOptions, dialect: Dialect) -> str:
+    """Return why requests can't be passed on as *asked*, with the mend; "" where they can."""
+    if asked.protocol in ("grpc", "grpcs"):
+        # `listen 80 http2` would shut out everybody else, before nginx 1.25.1
+        return f"{asked.protocol}: needs HTTP/2 from the client, which it has by TLS only (not supported yet)"
+    module = f"http_{_FAMILIES[asked.protocol]}_module"
+    if module in dialect.build.without:
+        return f"{asked.protocol}: this nginx is built without {module} (install one that has it)"
+    if asked.protocol == "https" and not dialect.build.ssl:
+        return "https: this nginx is built without http_ssl_module (install one that has it)"
+    if asked.protocol == "https" and asked.verify and not dialect.authorities:
+        return "verify: the system has no certificate authorities (install ca-certificates)"
+    if asked.protocol == "fastcgi" and not asked.root:
+        return "fastcgi: no root (name the folder of the scripts, where the program is)"
+    return ""
+
+
+def passing_lines(
+    route: Route, asked: ServiceOptions, dialect: Dialect, *, headers: Pairs
+) -> tuple[list[Lines], list[Lines]]:
+    """Return what passes the requests of *route* on: of its exact path, and of those below it.
+
+    Args:
+        route: To a service that has an upstream.
+        asked: Of that service; there must be no `obstacle`.
+        dialect: For which nginx.
+        headers: The route's request headers, without those that are `FIXED`.
+
+    Raises:
+        BadValueError: Something can't be written.
+    """
+    options = route.options.location
+    family = _FAMILIES[asked.protocol]
+    lines = list(_tuning(family, options))
+    if family == "proxy":
+        if headers:  # one of its own, and a location inherits none
+            lines += _header_lines(dialect, headers)
+        if asked.protocol == "https":
+            lines += _tls_lines(asked, dialect)
+        return [*lines, _proxy_pass(route, asked, "")], [*lines, _proxy_pass(route, asked, "/")]
+    if options.replace:
+        lines.append(directive("rewrite", *quoting.rewriting(route.path, options.replace), word("break")))
+    lines += _program_lines(family, asked, dialect, headers)
+    lines.append(directive(quoting.identifier(f"{family}_pass"), quoting.upstream(route.service)))
+    return lines, lines
+
+
+def _proxy_pass(route: Route, asked: ServiceOptions, end: str) -> Lines:
+    """Write where to; with a path nginx passes on the DECODED one, encoded anew: its %2F becomes a slash."""
+    replace = route.options.location.replace
+    path = replace and (replace.rstrip("/") + end or "/")
+    return directive("proxy_pass", quoting.proxy_target(route.service, path, tls=asked.protocol == "https"))
+
+
+def _tuning(family: str, options: LocationOptions) -> Iterator[Lines]:
+    for name, seconds in (("send_timeout", options.send_timeout), ("read_timeout", options.read_timeout)):
+        if seconds is not None:
+            yield directive(quoting.identifier(f"{family}_{name}"), quoting.duration(seconds))
+    if not options.buffering:
+        yield directive(quoting.identifier(f"{family}_buffering"), word("off"))
+    if not options.request_buffering:
+        yield directive(quoting.identifier(f"{family}_request_buffering"), word("off"))
+
+
+def _forwarded(dialect: Dialect) -> Mapping[str, Token]:
+    return _BELIEVED if dialect.settings.trusted_proxies else _OVERWRITTEN
+
+
+def _with(ours: Mapping[str, Token], headers: Pairs) -> Iterator[tuple[str, Token]]:
+    """Yield our headers, but for those that are given, and those given."""
+    given = {name.lower() for name, _ in headers}
+    yield from ((name, value) for name, value in ours.items() if name.lower() not in given)
+    yield from ((name, quoting.quote(value)) for name, value in headers)
+
+
+def _header_lines(dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
+    for name, value in _with({**_HOST, **_CONNECTION, **_forwarded(dialect), **_NO_PROXY}, headers):
+        yield directive("proxy_set_header", quoting.header_name(name), value)
+
+
+def _tls_lines(asked: ServiceOptions, dialect: Dialect) -> Iterator[Lines]:
+    yield directive("proxy_ssl_server_name on")
+    yield directive("proxy_ssl_name", quoting.host_name(asked.name) if asked.name else word("$host"))
+    yield directive("proxy_ssl_protocols TLSv1.2 TLSv1.3")  # nginx before 1.23.4 leaves the newest out
+    if asked.verify and dialect.authorities:
+        yield directive("proxy_ssl_verify on")
+        yield directive("proxy_ssl_verify_depth 5")
+        yield directive("proxy_ssl_trusted_certificate", quoting.file(dialect.authorities))
+
+
+def _program_lines(family: str, asked: ServiceOptions, dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
+    """Write what a program is told that speaks no HTTP; a parameter HTTP_X replaces the client's header X."""
+    parameter = f"{family}_param"
+    yield directive(
+        quoting.identifier(f"{family}_connect_timeout"), quoting.duration(dialect.settings.connect_timeout)
+    )
+    told = dict(_PROGRAM)
+    if family == "fastcgi":
+        yield directive("fastcgi_index index.php")
+        yield directive("fastcgi_split_path_info", quoting.quote_plain(r"(?s)^(.+?\.php)(/.*)$"))
+        root = quoting.script_root(asked.root)
+        told |= {**_SCRIPT, "DOCUMENT_ROOT": root, "SCRIPT_FILENAME": quoting.script_file(asked.root)}
+    else:
+        told["PATH_INFO"] = word("$document_uri")
+    for name, value in told.items():
+        yield directive(quoting.identifier(parameter), quoting.parameter(name), value)
+    # some take it for "yes" when it is there at all
+    yield directive(quoting.identifier(parameter), word("HTTPS $https if_not_empty"))
+    for name, value in _with({**_HOST, **_forwarded(dialect), **_NO_PROXY}, headers):
+        also = word("if_not_empty")
+        yield directive(quoting.identifier(parameter), quoting.header_parameter(name), value, also)
