@@ -1,0 +1,50 @@
+"""Containers as they are run for nginx-proxy, on a real engine: nginx serves what their variables say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.asking import network_of
+from tests.live.running import Running
+
+if TYPE_CHECKING:
+    from tests.live.docker_engine import DockerEngine
+
+pytestmark = pytest.mark.needs("root", "nginx", "nsenter")
+
+
+async def run(engine: DockerEngine, name: str, **variables: str) -> None:
+    options = [part for item in variables.items() for part in ("-e", "=".join(item))]
+    await engine.run(name, "-e", f"APP={name}", *options)
+
+
+async def test_a_change_over_from_nginx_proxy(docker_engine: DockerEngine) -> None:
+    """Those that run already and those that come later; one of ours shares a site with one of theirs."""
+    several = '{"ports.test": {"/": {"port": 8080}}, "b.test": {"/x": {"port": 8080}}}'
+    await run(docker_engine, "one", VIRTUAL_HOST="a.test,b.test", VIRTUAL_PORT="8080")
+    with Running(
+        "--docker", "-s", f"docker.url={docker_engine.url}", place=network_of(docker_engine)
+    ) as proxy:
+        proxy.serve()
+        proxy.until_serves("a.test", "one")
+        proxy.until_serves("b.test", "one")
+        await docker_engine.run(
+            "two", "-e", "APP=two", labels={"proxyconf.host": "a.test", "proxyconf.port": "8080"}
+        )
+        proxy.until_serves("a.test", "one", "two")
+        assert proxy.status().problems == []
+        await run(docker_engine, "many", VIRTUAL_HOST_MULTIPORTS=several, HTTPS_METHOD="noredirect")
+        proxy.until_serves("ports.test", "many")
+        assert {(route.host, route.path) for route in proxy.status().routes} == {
+            ("a.test", "/"),
+            ("b.test", "/"),
+            ("b.test", "/x"),
+            ("ports.test", "/"),
+        }
+        (problem,) = proxy.status().problems
+        assert problem.where == "many variable HTTPS_METHOD"
+        await docker_engine.remove("one")
+        proxy.until_serves("a.test", "two")
+        proxy.until_serves("b.test", "404")
