@@ -162,3 +162,11 @@ async def test_health_that_is_ignored(docker_engine: DockerEngine) -> None:
         await run(docker_engine, "two")
         proxy.until_serves("a.test", "one", "two")
         assert proxy.status().problems == []
+
+
+async def test_variables_that_are_not_to_be_read(docker_engine: DockerEngine) -> None:
+    await docker_engine.run("one", "-e", "VIRTUAL_HOST=a.test")
+    with serving(docker_engine, "docker.env=false") as proxy:
+        await docker_engine.run("two", "-e", "APP=two", labels={"proxyconf.host": "b.test"})
+        proxy.until_serves("b.test", "two")
+        assert proxy.ask("a.test") == "404"
