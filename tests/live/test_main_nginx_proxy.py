@@ -48,3 +48,30 @@ async def test_a_change_over_from_nginx_proxy(docker_engine: DockerEngine) -> No
         await docker_engine.remove("one")
         proxy.until_serves("a.test", "two")
         proxy.until_serves("b.test", "404")
+
+
+async def test_nginx_takes_what_settings_come_to(docker_engine: DockerEngine) -> None:
+    """Each by itself, for one that it refuses would be set aside and named."""
+    labels = {
+        "keepalive": ("auto", "disabled", "8"),
+        "loadbalance": ("ip_hash;", "least_conn;", "hash $http_x_user;", "hash $cookie_id consistent;"),
+    }
+    variables = [{"VIRTUAL_PROTO": proto} for proto in ("https", "fastcgi", "uwsgi")]
+    variables += [{"NETWORK_ACCESS": "internal"}, {"VIRTUAL_PATH": "/x/", "VIRTUAL_DEST": "/y/"}]
+    pairs = [(name, text) for name, texts in labels.items() for text in texts]
+    hosts = [f"h{number}.test" for number in range(len(variables) + len(pairs))]
+    for host, more in zip(hosts, variables, strict=False):
+        await run(docker_engine, host, VIRTUAL_HOST=host, VIRTUAL_PORT="8080", **more)
+    for host, (name, text) in zip(hosts[len(variables) :], pairs, strict=True):
+        label = f"com.github.nginx-proxy.nginx-proxy.{name}"
+        await docker_engine.run(
+            host, "-e", f"VIRTUAL_HOST={host}", "-e", "VIRTUAL_PORT=8080", labels={label: text}
+        )
+    with Running(
+        "--docker", "-s", f"docker.url={docker_engine.url}", place=network_of(docker_engine)
+    ) as proxy:
+        proxy.serve()
+        proxy.until_serves(hosts[-1], "app")
+        assert sorted(route.host for route in proxy.status().routes) == sorted(hosts)
+        assert proxy.status().problems == []
+        proxy.until_serves("h3.test", "h3.test")  # from an internal network
