@@ -14,7 +14,7 @@ from proxyconf.nginx.quoting import Lines, block, directive, word
 from proxyconf.options import NONE, Rate, ServiceOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Route
@@ -48,14 +48,15 @@ def passes_on(route: Route) -> bool:
     return options is NONE or not (options.location.maintenance or options.location.redirect)
 
 
-def locations(path: str, exact: Iterable[Lines], below: Iterable[Lines]) -> Iterator[Lines]:
+def locations(path: str, exact: Sequence[Lines], below: Sequence[Lines]) -> tuple[Lines, ...]:
     """Write the locations of a path: the one that is just it, and all below it."""
     if path == "/":
-        yield block("location /", body=below)
-        return
-    # the exact one too: without it nginx would redirect /app to /app/
-    yield block("location =", quoting.location(path), body=exact)
-    yield block("location", quoting.location(f"{path}/"), body=below)
+        return (block("location /", body=below),)
+    return (
+        # without the exact one nginx would redirect /app to /app/
+        block("location =", quoting.location(path), body=exact),
+        block("location", quoting.location(f"{path}/"), body=below),
+    )
 
 
 def locations_as_asked(
@@ -65,7 +66,7 @@ def locations_as_asked(
     *,
     live: AbstractSet[str],
     dialect: Dialect,
-) -> Iterator[Lines]:
+) -> tuple[Lines, ...]:
     """Write the locations of *route* with its options.
 
     What this nginx can't do is left out, and is a problem. Where that would let in those who are to be kept

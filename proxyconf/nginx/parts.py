@@ -15,7 +15,7 @@ from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_bl
 from proxyconf.options import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
@@ -99,23 +99,25 @@ def host_part(
     Raises:
         BadValueError: The host, a path or an option is none.
     """
-    beside = Beside()
+    beside: Beside | None = None  # most hosts have no options, and there are thousands of them
     body = [begin, directive("server_name", quoting.host_name(host))]
     for route in routes:
         if route.options is NONE and not asked:
             body += _locations(route, live)
         else:
+            beside = beside or Beside()
             body += locations_as_asked(route, asked, beside, live=live, dialect=dialect)
     if all(route.path != "/" for route in routes):
         body.append(_NOT_FOUND)
     lines = block("server", body=body)
-    if beside.http:
-        lines = quoting.joined((*beside.http, lines))
+    if not beside:
+        return _part("host", host, lines, needs=live)
     users = tuple(Part("users", file, file, text) for file, text in sorted(beside.users.items()))
+    lines = quoting.joined((*beside.http, lines))
     return _part("host", host, lines, needs=live, users=users, problems=tuple(beside.problems))
 
 
-def _locations(route: Route, live: frozenset[str]) -> Iterator[Lines]:
+def _locations(route: Route, live: frozenset[str]) -> tuple[Lines, ...]:
     answer = (
         directive("proxy_pass", quoting.proxy_target(route.service))
         if route.service in live

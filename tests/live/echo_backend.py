@@ -8,20 +8,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
 
 class EchoBackend:
-    """Answers every GET with JSON: its name, the path, the peer's port, and the headers as pairs.
+    """Answers GET and POST with JSON: its name, the path, the peer's port, the headers as pairs, the body.
 
     Attributes:
         name: What it calls itself.
         address: ``ip:port``.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tls: ssl.SSLContext | None = None) -> None:
         self.name = name
         self._server = _Server(("127.0.0.1", 0), _Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.backend_name = name
         self.address = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -52,17 +55,21 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers["Upgrade"]:
             self._upgrade()
             return
+        body_sent = self.rfile.read(int(self.headers["Content-Length"] or 0))
         says = {
             "name": self.server.backend_name,
             "path": self.path,
             "peer": self.client_address[1],
             "headers": self.headers.items(),
+            "body": body_sent.decode(),
         }
         body = json.dumps(says).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - as it must be called
 
     def log_message(self, *_args: object) -> None:
         """Keep quiet."""

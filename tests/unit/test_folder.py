@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ def again(folder: Folder) -> Folder:
         pytest.param(b"", set(), id="nothing"),
         pytest.param(b"include /nginx/parts/x.conf; include h-0000000000000001.conf;", set(), id="no parts"),
         pytest.param(b"parts/s-0123456789abcdef.conf", {"s-0123456789abcdef.conf"}, id="a service"),
+        pytest.param(b"# parts/u-0123456789abcdef.users", {"u-0123456789abcdef.users"}, id="users"),
     ],
 )
 def test_parts_of(text: bytes, found: set[str]) -> None:
@@ -69,6 +71,19 @@ def test_prepare_makes_what_nginx_and_people_need(folder: Folder) -> None:
     for name in ("parts", "main.d", "http.d", "temp"):
         assert stat.S_IMODE((folder.path / name).stat().st_mode) == 0o755
     assert (folder.live(), folder.staged.exists()) == (b"", False)
+
+
+def test_users_are_for_nginx_workers_only(tmp_path: Path) -> None:
+    """A file that an interrupted run left there is not trusted to be closed."""
+    us = pwd.getpwuid(os.getuid())
+    made = Folder(tmp_path / "nginx", "nginx.conf", worker=us.pw_name)
+    made.prepare()
+    users = Part("users", "u", "u-0123456789abcdef.users", b"ann:hash\n")
+    path = made.path / "parts" / users.file
+    path.write_text("left")
+    made.stage([ONE, users], root(ONE))
+    status = path.stat()
+    assert (path.read_bytes(), stat.S_IMODE(status.st_mode), status.st_gid) == (users.text, 0o640, us.pw_gid)
 
 
 def test_prepare_deletes_only_parts_that_nobody_names(folder: Folder) -> None:

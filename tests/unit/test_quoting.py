@@ -6,6 +6,7 @@ import ast
 import re
 import string
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 from proxyconf.errors import BadValueError
 from proxyconf.nginx import quoting
 from proxyconf.nginx.quoting import DOLLAR, Token, block, comment, directive, joined, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SOURCES = [
     path
@@ -84,6 +88,17 @@ def test_control_characters_and_surrogates_are_refused(code: int) -> None:
         quoting.network,
         quoting.user_name,
         quoting.identifier,
+        quoting.header_name,
+        quoting.header_parameter,
+        quoting.parameter,
+        lambda text: quoting.header_variable(text)[1:],
+        lambda text: quoting.cookie_variable(text)[1:],
+        lambda text: quoting.redirect(text).removesuffix("$request_uri"),
+        lambda text: quoting.redirect(f"https://{text}").removesuffix("$request_uri"),
+        lambda text: quoting.proxy_target("web", text),
+        lambda text: quoting.proxy_target("web", f"/{text}"),
+        lambda text: quoting.rewriting("/a", f"/{text}")[1][1:-1].replace("$1", ""),
+        lambda text: quoting.zone(text, text),
     ],
 )
 def test_a_typed_token_has_nothing_that_breaks_out(typed: object, text: str) -> None:
@@ -213,6 +228,99 @@ def test_numbers_have_a_range() -> None:
 def test_no_weights(weight: int) -> None:
     with pytest.raises(BadValueError):
         quoting.weight(weight)
+
+
+def test_options_have_ranges_too() -> None:
+    assert (quoting.size(0), quoting.rate(60), quoting.status(308)) == ("0", "60r/m", "308")
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        (quoting.size, -1),
+        (quoting.size, 1 << 51),
+        (quoting.rate, 0),
+        (quoting.rate, 1_000_001),
+        (quoting.status, 200),
+    ],
+)
+def test_no_options(typed: Callable[[int], Token], value: int) -> None:
+    with pytest.raises(BadValueError):
+        typed(value)
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://a.test", True),
+        ("http://a.test:8080", True),
+        ("http://[fd00::1]:80", True),
+        ("https://a.test/", False),
+        ("https://a.test?x", False),
+        ("https://u@a.test", False),
+        ("//a.test", False),
+        ("javascript:a", False),
+        ("https://$host", False),
+        ("https://A.test", False),
+    ],
+)
+def test_a_redirect_is_to_a_host(url: str, *, good: bool) -> None:
+    """Its path is the request's, which starts with a slash."""
+    if good:
+        assert quoting.redirect(url) == f"{url}$request_uri"
+    else:
+        with pytest.raises(BadValueError, match="URL"):
+            quoting.redirect(url)
+
+
+@pytest.mark.parametrize(
+    "path", ["new", "/new path", "/$host", "/a;b", "//a", "/a//b", "/%41", "/a?b", "/a#b"]
+)
+def test_no_new_paths(path: str) -> None:
+    """What nginx would read as something else, or not pass on as it stands."""
+    with pytest.raises(BadValueError, match="path"):
+        quoting.proxy_target("web", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "replacement", "request_path", "result"),
+    [
+        ("/app", "/", "/app", "/"),
+        ("/app", "/", "/app/x", "/x"),
+        ("/app", "/new", "/app", "/new"),
+        ("/app", "/new/", "/app/x\ny", "/new/x\ny"),
+        ("/", "/new", "/x", "/new/x"),
+        ("/a.b+(c", "/", "/a.b+(c/x", "/x"),
+    ],
+)
+def test_rewriting(path: str, replacement: str, request_path: str, result: str) -> None:
+    pattern, new = quoting.rewriting(path, replacement)
+    found = re.fullmatch(read_token(pattern)[0], request_path)
+    assert found
+    assert new[1:-1].replace("$1", found[1]) == result
+
+
+def test_a_zone_is_named_by_everything_that_it_is_for() -> None:
+    assert len({quoting.zone("a", "b"), quoting.zone("ab", ""), quoting.zone("a", "b", "")}) == 3
+    assert quoting.sized_zone(quoting.zone("a"), megabytes=2) == f"{quoting.zone('a')}:2m"
+
+
+def test_the_script_is_below_its_root() -> None:
+    assert quoting.script_file("/srv/my $app/") == f'"/srv/my {DOLLAR}app$fastcgi_script_name"'
+    with pytest.raises(BadValueError, match="absolute"):
+        quoting.script_root("srv")
+
+
+def test_a_setting_takes_a_token() -> None:
+    assert quoting.setting("burst", word("5")) == "burst=5"
+    with pytest.raises(TypeError, match="quote it"):
+        quoting.setting("burst", "5;")  # type: ignore[arg-type]
+
+
+def test_files_of_users_are_mentioned_by_name_only() -> None:
+    assert quoting.mentions(["u-0123456789abcdef.users"]) == "# parts/u-0123456789abcdef.users\n"
+    with pytest.raises(BadValueError, match="users"):
+        quoting.mentions(["u-0123456789abcdef.users\ninclude x;"])
 
 
 def test_parts_are_included_by_name_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
+from proxyconf.nginx.folder import parts_of
 from proxyconf.nginx.site import Dialect, Part, Renderer, Site, canonical_listen
+from proxyconf.options import NONE, LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.tables import Listen
 from proxyconf.units import ListenAddress
-from tests.golden.cases import CASES, HERE, TWO_SERVICES, dialect, golden_text, route, with_ipv6
+from tests.golden.cases import CASES, HERE, TWO_SERVICES, dialect, golden_text, route, snapshot, with_ipv6
 
 WEB = (Endpoint("10.0.0.1:80"),)
 OTHER = (Endpoint("10.0.0.9:80"),)
@@ -159,6 +162,123 @@ def test_a_part_that_cannot_be_written_blocks_no_other() -> None:
         ("host", "b;c"),
     ]
     assert all(isinstance(problem, Problem) for problem in site.problems)
+
+
+USERS = (("ann", "{SHA}" + "b" * 28),)
+
+
+class TestOptions:
+    """What the golden files do not show."""
+
+    def test_options_that_ask_for_nothing_change_nothing(self) -> None:
+        asked = replace(ONE.routes[0], options=Options(LocationOptions(), ServiceOptions()))
+        assert asked.options is not NONE
+        assert render(Snapshot((asked,), ONE.services)) == render(ONE)
+        options = {"web": ServiceOptions()}
+        assert render(Snapshot(ONE.routes, ONE.services, options)) == render(ONE)
+
+    def test_what_one_route_asks_of_a_service_counts_for_all(self) -> None:
+        site = render(snapshot(route("a.test", "/", "web", ServiceOptions("https")), web="10.0.0.1:443"))
+        options = {"web": ServiceOptions("https")}
+        routes = (route("a.test", "/", "web"), route("b.test", "/", "web"))
+        more = render(Snapshot(routes, {"web": (Endpoint("10.0.0.1:443"),)}, options))
+        assert part_of(more, "host", "a.test") == part_of(site, "host", "a.test")
+        assert "https://" in text_of(more, "host", "b.test")
+
+    def test_a_service_that_nobody_is_passed_on_to_is_not_needed(self) -> None:
+        away = (
+            route("a.test", "/", "web", redirect="https://b.test"),
+            route("b.test", "/", "web", maintenance=True),
+        )
+        assert names(render(snapshot(*away, web="10.0.0.1:80"))) == ["host a.test", "host b.test"]
+
+    def test_without_endpoints_the_answer_is_503_and_has_the_routes_headers(self) -> None:
+        asked = route("a.test", "/", "web", users=USERS, response_headers=(("X-A", "b"),))
+        site = render(snapshot(asked, web=()))
+        assert names(site) == ["host a.test"]
+        assert 'add_header X-A "b" always;\n        return 503;' in text_of(site, "host", "a.test")
+
+    def test_who_is_to_be_verified_must_be_verifiable(self) -> None:
+        """Without authorities nobody is passed on to."""
+        asked = ServiceOptions("https", verify=True)
+        site = render(snapshot(route("a.test", "/", "web", asked), web="10.0.0.1:443"))
+        assert "proxy_pass" not in text_of(site, "host", "a.test")
+        assert "install ca-certificates" in site.problems[0].why
+
+    def test_scripts_need_a_root(self) -> None:
+        site = render(snapshot(route("a.test", "/", "php", ServiceOptions("fastcgi")), php="10.0.0.1:9000"))
+        assert "return 503;" in text_of(site, "host", "a.test")
+        assert "no root" in site.problems[0].why
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({"replace": "new"}, id="replace"),
+            pytest.param({"body_size": -1}, id="body size"),
+            pytest.param({"deny": ("all",)}, id="deny"),
+            pytest.param({"allow": ("127.1",)}, id="allow"),
+            pytest.param({"read_timeout": -1.0}, id="time-out"),
+            pytest.param({"rate": Rate(0)}, id="rate"),
+            pytest.param({"rate": Rate(1, burst=-1)}, id="burst"),
+            pytest.param({"request_headers": (("a b", "c"),)}, id="header"),
+            pytest.param({"response_headers": (("a", "b\r\nc"),)}, id="header's value"),
+            pytest.param({"redirect": "https://a.test/x"}, id="redirect"),
+            pytest.param({"redirect": "https://a.test", "redirect_status": 200}, id="status"),
+            pytest.param({"users": (("a:b", USERS[0][1]),)}, id="user"),
+            pytest.param({"users": (("#a", USERS[0][1]),)}, id="comment"),
+            pytest.param({"users": (("a", "secret"),)}, id="password"),
+            pytest.param({"users": (("a", "{PLAIN}secretsecret"),)}, id="plain password"),
+            pytest.param({"users": (("a", f"{USERS[0][1]}\nb:c"),)}, id="two users"),
+        ],
+    )
+    def test_a_bad_option_takes_only_its_host_away(self, options: dict[str, object]) -> None:
+        """They are checked where they are read, too; a hash is never shown."""
+        routes = (route("a.test", "/", "web", None, **options), route("b.test", "/", "web"))
+        site = render(snapshot(*routes, web="10.0.0.1:80"))
+        assert names(site) == ["service web", "host b.test"]
+        assert [problem.where for problem in site.problems] == ["a.test"]
+        assert "secret" not in site.problems[0].why
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            ServiceOptions(balance="random"),
+            ServiceOptions(balance="hash:"),
+            ServiceOptions(balance="hash:header:a b"),
+            ServiceOptions(balance="hash:cookie:a-b"),
+            ServiceOptions(balance="header:X"),
+            ServiceOptions(max_fails=-1),
+            ServiceOptions(fail_timeout=-1),
+            ServiceOptions(keepalive=10_001),
+        ],
+    )
+    def test_a_bad_option_of_a_service_leaves_503(self, asked: ServiceOptions) -> None:
+        site = render(snapshot(route("a.test", "/", "web", asked), web="10.0.0.1:80"))
+        assert names(site) == ["host a.test"]
+        assert [problem.what for problem in site.problems] == ["service"]
+
+    def test_hosts_share_a_file_of_the_same_users(self) -> None:
+        routes = tuple(route(host, "/", "web", users=USERS) for host in ("a.test", "b.test"))
+        site = render(snapshot(*routes, web="10.0.0.1:80"))
+        assert [part.kind for part in site.parts] == ["service", "host", "host", "users"]
+        assert parts_of(site.root("")) == {part.file for part in site.parts}
+        other = (route("a.test", "/", "web", users=(("bob", USERS[0][1]),)), routes[1])
+        assert [part.kind for part in render(snapshot(*other, web="10.0.0.1:80")).parts].count("users") == 2
+
+    def test_a_host_set_aside_keeps_its_users(self) -> None:
+        good = render(snapshot(route("a.test", "/", "web", users=USERS), web="10.0.0.1:80"))
+        changed = Renderer(dialect()).render(
+            ONE, set_aside={("host", "a.test"): part_of(good, "host", "a.test")}
+        )
+        assert changed == good
+
+    def test_an_option_of_a_service_writes_its_hosts_anew(self) -> None:
+        renderer = Renderer(dialect())
+        plain = snapshot(route("a.test", "/", "web"), web="10.0.0.1:443")
+        asked = Snapshot(plain.routes, plain.services, {"web": ServiceOptions("https")})
+        assert "http://" in text_of(renderer.render(plain), "host", "a.test")
+        assert "https://" in text_of(renderer.render(asked), "host", "a.test")
+        assert renderer.render(plain) == Renderer(dialect()).render(plain)
 
 
 class TestSetAside:
