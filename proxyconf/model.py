@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxyconf.options import NONE as NO_OPTIONS
-from proxyconf.options import Options, ServiceOptions
+from proxyconf.options import HostOptions, Options, ServiceOptions
 
 
 class Entry(NamedTuple):
@@ -63,6 +63,8 @@ class Container:
         env: Those of its variables that say how it is to be routed; no others, for they may be secrets.
         published: Port of the container to ``ip:port`` of the host where it is published.
         network_mode: ``host``, ``container:ID``, or a network's name.
+        probation_s: It ended again and again, each time within so many seconds of its start: no requests for
+            it until it has run for that long. 0: it gets them.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[int, str] = field(default_factory=dict)
     network_mode: str = ""
+    probation_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,7 @@ class Snapshot:
         routes: Sorted by host and path, each claim once.
         services: Name to its endpoints, sorted by address, without draining ones that can be spared.
         options: Name of a service to what its routes ask for, where that is anything.
+        hosts: A host to what its routes ask for, where that is anything.
         pairs: Full name, with a leading slash and without a final one, to entry; in any order.
         containers: Sorted by name.
         problems: Sorted.
@@ -254,6 +258,7 @@ class Snapshot:
     routes: tuple[Route, ...] = ()
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     options: Mapping[str, ServiceOptions] = field(default_factory=dict)
+    hosts: Mapping[str, HostOptions] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -72,7 +72,7 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
         routes = tuple(route for wish in asked for route in _routes(container, wish, listing.source))
     members: list[Member] = []
     problems = list(wishes.problems)
-    for wish in wishes.wishes if container.state == "running" else ():
+    for wish in wishes.wishes if container.state == "running" and not container.probation_s else ():
         try:
             found = _members(container, wish, listing.reach)
         except BadValueError as exc:
@@ -86,6 +86,11 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
 
 def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
     """Return why a container that runs, more or less, gets no requests; "" where that is to be expected."""
+    if container.probation_s:
+        return (
+            f"gets no requests: it ended again and again, each time within {container.probation_s:g} s"
+            " (see docker logs; it gets them once it has run for that long)"
+        )
     if container.state in _SIDELINED:
         return f"gets no requests: {_SIDELINED[container.state]}"
     if container.state != "running" or container.health != "unhealthy":

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from proxyconf.sources._docker_lives import LIFE_S, Lives
 from proxyconf.sources._docker_reading import DEFAULT_STOP, Details, Event
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Mirror:
         self._rows: dict[str, Container] = {}  # in the order of their ids
         self._deaths: dict[str, _Death] = {}
         self._told: dict[str, _Told] = {}
+        self._lives = Lives()
         self._details: dict[str, Details] = {}
         self._wanted: set[str] = set()
         self._pending: set[str] = set()
@@ -115,7 +117,7 @@ class Mirror:
 
     def wake(self) -> float:
         """Return when something is due without anything being heard; infinite for never."""
-        times = [math.inf if self._asked is not None else self._due()]
+        times = [math.inf if self._asked is not None else self._due(), self._lives.wake()]
         for container in self._told:
             times += self._question_due(container), self._lapse(container)
         return min(times)
@@ -151,6 +153,7 @@ class Mirror:
             del self._deaths[dead]
         self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
         self._details = {key: details for key, details in self._details.items() if key in rows}
+        self._lives.keep(rows, asked=asked)
         if self._env:
             # what was refused (a container that is half removed, an engine out of breath) is asked for again
             self._wanted = {key for key in rows if (known := self._details.get(key)) is None or known.refused}
@@ -163,6 +166,7 @@ class Mirror:
         """Return all containers, by id, and whether one died, if that differs from what was returned last."""
         for container in [container for container in self._told if now >= self._lapse(container)]:
             del self._told[container]
+        self._lives.pardon(now)
         rows = [row for row in self._rows.values() if not self._env or row.id in self._details]
         if not self._listed or (self._shown is None and len(rows) < len(self._rows)):
             return None  # unknown is not empty: the first time, all must be known
@@ -185,9 +189,11 @@ class Mirror:
     def _kill(self, event: Event, now: float) -> None:
         """A stop only when the signal means one: HUP and USR1 are kill events, too, and it runs on."""
         key, details = event.container, self._details.get(event.container)
-        if key in self._deaths:
-            return  # the engine may tell of the signal after it told of the death
-        if event.signal in _LAST_WORDS or (details and event.signal == details.stop.signal):
+        ends = event.signal in _LAST_WORDS or (details and event.signal == details.stop.signal)
+        if key in self._deaths:  # the engine may tell of the signal after it told of the death
+            if ends:
+                self._lives.forget(key)
+        elif ends:
             self._told.setdefault(key, _Told()).stopping = now
         elif details is None and event.signal:
             self._told.setdefault(key, _Told()).maybe[event.signal] = now
@@ -195,15 +201,19 @@ class Mirror:
     def _die(self, event: Event, now: float) -> None:
         key = event.container
         self._deaths[key] = _Death(event.time_ns, heard=now, until=now + _DOUBT_S)
-        self._told.pop(key, None)
         row = self._rows.get(key)
         if row and row.state in _LIVE:
             # into the row itself, so that only a list can bring back an address, never a mere start
             self._rows[key] = _dead(row)
-            self._urgent = True
+            self._urgent |= not self._lives.flaps(key)  # else it got no requests anyway
+        if self._told.pop(key, None):
+            self._lives.forget(key)
+        else:
+            self._lives.end(key, event.time_ns)
 
     def _start(self, event: Event, now: float) -> None:
         self._told.pop(event.container, None)
+        self._lives.start(event.container, event.time_ns, now)
         if self._env and event.container not in self._details:
             self._wanted.add(event.container)  # beside the list, not after it
         death = self._deaths.get(event.container)
@@ -231,7 +241,10 @@ class Mirror:
         draining = told is not None and told.stopping is not None and row.state in _LIVE
         details = self._details.get(row.id)
         env = details.env if details and self._env else {}
-        return replace(row, draining=draining, env=env) if draining or env else row
+        probation_s = LIFE_S if self._lives.flaps(row.id) else 0.0
+        if not (draining or env or probation_s):
+            return row
+        return replace(row, draining=draining, env=env, probation_s=probation_s)
 
 
 def _is_over(death: _Death, row: Container | None, asked: float) -> bool:

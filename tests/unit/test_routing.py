@@ -253,6 +253,18 @@ def test_why_one_that_should_serve_does_not_is_said(state: str, health: str, rea
     assert read(replace(WEB, labels={}, state=state, health=health)).problems == (), "it is none of ours"
 
 
+@pytest.mark.parametrize("state", ["running", "restarting", "exited"])
+def test_one_that_ends_again_and_again_has_to_last_first(state: str) -> None:
+    """Said in the same words whether it runs at the moment or not; its host stays."""
+    claims = read(replace(WEB, state=state, probation_s=10))
+    assert (claims.members, [route.host for route in claims.routes]) == ((), ["a.test"])
+    (problem,) = claims.problems
+    assert problem.why == (
+        "gets no requests: it ended again and again, each time within 10 s"
+        " (see docker logs; it gets them once it has run for that long)"
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "health"), [("running", "starting"), ("exited", ""), ("running", "healthy")]
 )
