@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxyconf.model import Container, Reach
 
 _JOINED = "container:"
 _LOOPBACKS = ("127.0.0.1", "[::1]")
-
-
-def joined(container: Container, by_id: Mapping[str, Container]) -> Container:
-    """Return *container* with the networks that it has: those of the other one whose network it shares."""
-    other = by_id.get(container.network_mode.removeprefix(_JOINED))
-    if other is None or not container.network_mode.startswith(_JOINED):
-        return container
-    return replace(container, networks=other.networks, published=other.published)
 
 
 def locate(container: Container, *, port: int, network: str, reach: Reach, label: str) -> str:
@@ -32,7 +21,7 @@ def locate(container: Container, *, port: int, network: str, reach: Reach, label
     container on the host's network has the host's address.
 
     Args:
-        container: One that runs, as `joined` returns it.
+        container: One that runs.
         port: Its own.
         network: The one to use; "" for the default.
         reach: How the proxy gets to it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Member, Problem, Route
-from proxyconf.routing.addresses import joined, locate
+from proxyconf.routing.addresses import locate
 from proxyconf.routing.labels import read_labels
 from proxyconf.routing.nginx_proxy import beside, read_variables
 
@@ -48,7 +48,7 @@ class Containers:
         before, self._seen = self._seen, {}
         by_id = {container.id: container for container in listing.containers}
         for key in sorted(by_id):
-            container, known = joined(by_id[key], by_id), before.get(key)
+            container, known = by_id[key], before.get(key)
             if known is None or known.container != container or known.reach != listing.reach:
                 known = _look(container, known, listing)
             self._seen[container.id] = known

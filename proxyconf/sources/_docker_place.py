@@ -1,9 +1,10 @@
-"""Where the proxy is, as an engine sees it: in one of its containers, on its host, or elsewhere."""
+"""Where containers are, and the proxy: in one of them, on the engine's host, or elsewhere."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,13 +13,14 @@ import yarl
 from proxyconf.model import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from proxyconf.model import Container
     from proxyconf.sources._docker_connect import Address
 
 Mode = Literal["auto", "container", "published"]
 
+_JOINED = "container:"
 _LOOPBACK = "127.0.0.1"
 # The files that engines mount from a container's own folder. A host name can be set, and a cgroup namespace
 # hides the path of the cgroup; these have been there in every version of Docker and podman.
@@ -49,6 +51,19 @@ def host_of(address: Address) -> str:
     except ValueError:
         return ""
     return _LOOPBACK if loopback else host
+
+
+def joined(containers: Iterable[Container]) -> tuple[Container, ...]:
+    """Return *containers*; one that shares the network of another one has all that this one has."""
+    by_id = {container.id: container for container in containers}
+    return tuple(_joined(container, by_id) for container in by_id.values())
+
+
+def _joined(container: Container, by_id: Mapping[str, Container]) -> Container:
+    other = by_id.get(container.network_mode.removeprefix(_JOINED))
+    if other is None or not container.network_mode.startswith(_JOINED):
+        return container
+    return replace(container, networks=other.networks, published=other.published)
 
 
 def find_reach(

@@ -15,16 +15,18 @@ import os
 import random
 import re
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import UsageError
+from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Listing, Problem
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
-from proxyconf.sources._docker_place import Mode, find_reach, host_of, read_own_ids
+from proxyconf.sources._docker_place import Mode, find_reach, host_of, joined, read_own_ids
 from proxyconf.sources._docker_reading import Event
+from proxyconf.sources._docker_selector import Selector, read_selector
 from proxyconf.sources._tls import Tls
 from proxyconf.tables import Share, SourcePolicy
 from proxyconf.units import Seconds
@@ -54,6 +56,8 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
         cert: Our certificate, as PEM.
         key: Its key, as PEM.
         api_version: ``auto``, or a version of the API where a proxy hides the engine's: ``1.41``.
+        filter: Which containers count at all, by their labels, in the syntax of Kubernetes' selectors:
+            ``env=prod, !internal, tier in (web, api)``. The others are as if they were not there.
         env: Whether to read those variables of containers that say how to route (VIRTUAL_HOST and its like),
             for which each is inspected once.
         network: The network in which nginx gets to containers, as ``docker network ls`` prints it. Default:
@@ -73,6 +77,7 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     cert: Path | None = None
     key: Path | None = None
     api_version: str = "auto"
+    filter: str = ""
     env: bool = True
     network: str = ""
     address: Mode = "auto"
@@ -95,12 +100,16 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Doc
         raise UsageError(
             f'[{name}] api_version: {settings.api_version!r} is no version (write "auto" or "1.41")'
         )
+    try:
+        selector = read_selector(settings.filter)
+    except BadValueError as exc:
+        raise UsageError(f"[{name}] filter: {exc}") from exc
     url, tls = settings.url, Tls()
     if not url:
         url, tls = _from_environment(os.environ)
     tls = Tls(settings.ca or tls.ca, settings.cert or tls.cert, settings.key or tls.key)
     try:
-        return DockerSource(name, settings, read_address(url, tls))
+        return DockerSource(name, settings, read_address(url, tls), selector)
     except UsageError as exc:
         origin = "" if settings.url else " (from DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH)"
         raise UsageError(f"[{name}] {exc}{origin}") from exc
@@ -124,10 +133,11 @@ class DockerSource:
         policy: Its settings.
     """
 
-    def __init__(self, name: str, settings: Settings, address: Address) -> None:
+    def __init__(self, name: str, settings: Settings, address: Address, selector: Selector) -> None:
         self.name = name
         self.policy = settings
         self._address = address
+        self._selector = selector
         self._own = read_own_ids()
         version = settings.api_version
         self._api_version = version if version == "auto" else "v" + version.removeprefix("v")
@@ -140,13 +150,17 @@ class DockerSource:
             SourceDeniedError: It, a proxy before it, or its socket refuses us.
         """
         mirror = Mirror(env=self.policy.env)
+        said: Listing | None = None
         while True:
             connection = connect(
                 self._address, api_version=self._api_version, timeout_s=float(self.policy.timeout)
             )
             async with connection as engine, aclosing(self._follow(engine, mirror)) as listings:
                 async for listing in listings:
-                    yield listing
+                    # what happens to containers that the filter leaves out is no news
+                    if (content := replace(listing, urgent=False)) != said:
+                        said = content
+                        yield listing
 
     async def _follow(self, engine: Engine, mirror: Mirror) -> AsyncGenerator[Listing, None]:
         """Yield listings until the event stream has been silent for so long that it is not to be trusted."""
@@ -183,16 +197,19 @@ class DockerSource:
         self, engine: Engine, containers: tuple[Container, ...], refused: Mapping[str, str], *, urgent: bool
     ) -> Listing:
         policy = self.policy
+        chosen = tuple(one for one in joined(containers) if self._selector.selects(one.labels))
+        names = {container.name for container in chosen}
         problems = [
             Problem("container", name, f"its variables are not known: the engine answers {reason}")
             for name, reason in refused.items()
+            if name in names
         ]
         if engine.denied and policy.env:
             problems.append(Problem("source", self.name, f"{_DENIED}: {engine.denied} ({_MEND})"))
         return Listing(
             self.name,
             cluster=engine.id,
-            containers=containers,
+            containers=chosen,
             reach=find_reach(
                 containers,
                 self._own,

@@ -8,7 +8,7 @@ import pytest
 
 from proxyconf.errors import BadValueError
 from proxyconf.model import Container, Reach
-from proxyconf.routing.addresses import joined, locate
+from proxyconf.routing.addresses import locate
 
 ON_HOST = Reach()
 IN_EDGE = Reach(("edge", "bridge"), host="")
@@ -163,13 +163,3 @@ def test_what_cannot_be_reached_is_said(container: Container, reach: Reach, netw
     with pytest.raises(BadValueError) as caught:
         where(container, reach, network)
     assert str(caught.value).startswith(why)
-
-
-def test_a_joined_container_has_the_networks_of_the_other_one() -> None:
-    """And what that one publishes; nothing while that one is not there."""
-    sidecar = replace(NOWHERE, id="2" * 64, name="sidecar", network_mode="container:" + WEB.id)
-    owner = replace(BOTH, published={81: "0.0.0.0:81"})
-    found = joined(sidecar, {owner.id: owner, sidecar.id: sidecar})
-    assert found == replace(sidecar, networks=owner.networks, published=owner.published)
-    assert joined(sidecar, {sidecar.id: sidecar}) is sidecar
-    assert joined(owner, {owner.id: owner}) is owner

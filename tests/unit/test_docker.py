@@ -428,6 +428,26 @@ async def test_how_containers_are_reached(
         assert (await anext(listings)).reach == reach
 
 
+async def test_the_filter_leaves_out_containers(engine: ScriptedEngine) -> None:
+    """Nothing is told of them, not even what goes wrong; but who shares the network of one has it."""
+    engine.containers = [
+        row("web", Labels={"env": "prod"}, HostConfig={"NetworkMode": "container:" + container_id("vpn")}),
+        row("vpn"),
+        row("old", Labels={"env": "prod", "internal": ""}),
+    ]
+    engine.refusals[f"/containers/{container_id('old')}/json"] = (500, {"message": "layer is nil"})
+    async with watching(engine, env=True, filter="env in (prod), !internal") as listings:
+        listing = await anext(listings)
+        assert [(one.name, one.networks) for one in listing.containers] == [("web", {"bridge": "198.18.0.2"})]
+        assert listing.problems == ()
+        news = following(listings)
+        engine.say("die", "old")
+        engine.containers[0] |= {"Names": ["/renamed"]}
+        engine.say("rename", "web")
+        listing = await news
+    assert [(one.name, listing.urgent) for one in listing.containers] == [("renamed", False)]
+
+
 @pytest.mark.parametrize(
     ("path", "answer", "kind", "text"),
     [
@@ -529,6 +549,7 @@ async def test_what_arrives_while_the_consumer_is_busy_is_kept(engine: ScriptedE
         pytest.param({"url": "tcp://host", "ca": "/no.pem"}, "ca: read /no.pem: No such file", id="no file"),
         pytest.param({"api_version": "latest"}, "api_version: 'latest' is no version", id="version"),
         pytest.param({"address": "host"}, "address: ", id="address"),
+        pytest.param({"filter": "env prod"}, r"\[docker\] filter: 'env prod' is no selector", id="filter"),
         pytest.param({"poll": "0s"}, "poll: must be more than 0", id="poll"),
         pytest.param({"relist": "0s"}, "relist: must be more than 0", id="relist"),
         pytest.param({"timeout": "0s"}, "timeout: must be more than 0", id="timeout"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxyconf.model import Container, Reach
 from proxyconf.sources._docker_connect import read_address
-from proxyconf.sources._docker_place import Mode, find_reach, host_of, own_ids
+from proxyconf.sources._docker_place import Mode, find_reach, host_of, joined, own_ids
 from proxyconf.sources._tls import Tls
 
 OURS = "0123456789abcdef" * 4
@@ -88,3 +90,12 @@ def test_an_engine_with_networks_of_its_own(ours: Container | None, network: str
     assert reach == find_reach(
         containers, {OURS}, host="127.0.0.1", secluded=True, network=network, mode="auto"
     )
+
+
+def test_a_container_has_the_networks_of_the_one_that_it_joined() -> None:
+    """Also the ports that are published for it; none while that one is not there."""
+    owner = replace(in_networks("edge"), published={8080: "0.0.0.0:80"})
+    sidecar = Container("2" * 64, "sidecar", {}, "running", network_mode="container:" + owner.id)
+    found = joined((sidecar, owner))
+    assert found == (replace(sidecar, networks=owner.networks, published=owner.published), owner)
+    assert joined((sidecar,)) == (sidecar,)
