@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxyconf.options import NONE as NO_OPTIONS
-from proxyconf.options import Options, ServiceOptions
+from proxyconf.options import HostOptions, Options, ServiceOptions
 
 
 class Entry(NamedTuple):
@@ -249,6 +249,7 @@ class Snapshot:
         routes: Sorted by host and path, each claim once.
         services: Name to its endpoints, sorted by address, without draining ones that can be spared.
         options: Name of a service to what its routes ask for, where that is anything.
+        hosts: A host to what its routes ask for, where that is anything.
         pairs: Full name, with a leading slash and without a final one, to entry; in any order.
         containers: Sorted by name.
         problems: Sorted.
@@ -257,6 +258,7 @@ class Snapshot:
     routes: tuple[Route, ...] = ()
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     options: Mapping[str, ServiceOptions] = field(default_factory=dict)
+    hosts: Mapping[str, HostOptions] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     problems: tuple[Problem, ...] = ()

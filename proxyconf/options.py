@@ -11,6 +11,10 @@ from typing import Literal
 
 Pairs = tuple[tuple[str, str], ...]
 """Names and values, in order."""
+Https = Literal["redirect", "both", "only", "off"]
+"""Where a host with a certificate is: on https, with http sent there; on both; on one of them only."""
+Missing = Literal["http", "default"]
+"""What a host without a certificate has: http alone, or the default certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class LocationOptions:
         response_headers: Added to every answer.
         rate: None for any number of requests.
         redirect: Where to send every request of the route, a whole URL with neither path nor query: those of
-            the request are put behind it.
+            the request are put behind it. Without a scheme, the request's is kept.
         redirect_status: 301, 302, 307 or 308.
         maintenance: Answer 503 and ask nobody.
     """
@@ -93,11 +97,39 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class HostOptions:
+    """Of a host; None: as in the settings.
+
+    Attributes:
+        https: Where it is.
+        certificate: Name of its certificate. "": the one that fits best.
+        missing: What it has without a certificate.
+        hsts: What ``Strict-Transport-Security`` says on https; "" for nothing.
+        http2: Whether https speaks HTTP/2, too.
+        other_redirect_status: Of the redirect to https for methods other than GET and HEAD.
+        verify_client: Whether clients must, or may, show a certificate; "" for neither.
+        www: Its name with ``www.``, or without if it has that, is redirected to it.
+        server_tokens: Whether answers of nginx's own tell its version.
+    """
+
+    https: Https | None = None
+    certificate: str = ""
+    missing: Missing | None = None
+    hsts: str | None = None
+    http2: bool | None = None
+    other_redirect_status: int = 301
+    verify_client: Literal["", "on", "optional", "optional_no_ca"] = ""
+    www: bool = False
+    server_tokens: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything a route asks for."""
 
     location: LocationOptions = LocationOptions()
     service: ServiceOptions = ServiceOptions()
+    host: HostOptions = HostOptions()
 
 
 NONE = Options()

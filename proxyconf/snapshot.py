@@ -16,13 +16,14 @@ from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem, Route, Snapshot
 from proxyconf.options import NONE as NO_OPTIONS
+from proxyconf.options import LocationOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Entry, Member
-    from proxyconf.options import ServiceOptions
+    from proxyconf.options import HostOptions, ServiceOptions
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
@@ -57,16 +58,19 @@ def merge(
         grouped.setdefault(member.service, []).append(member)
     if host_rule:
         routes += _implied(grouped, routes, host_rule, problems)
+    routes += _twins(routes, problems)
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
     options = _service_options(settled, problems)
+    hosts = _host_options(settled, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
     return Snapshot(
         settled,
         services,
         options,
+        hosts,
         pairs,
         tuple(sorted(containers, key=_BY_NAME)),
         tuple(sorted(set(problems), key=str)),
@@ -154,6 +158,27 @@ def _implied(
     return found
 
 
+def _twins(routes: Iterable[_Claimed], problems: list[Problem]) -> list[_Claimed]:
+    """Return a redirect for every host that asks for its name with ``www.``, or without."""
+    hosts: dict[str, Route] = {}
+    for claimed in routes:
+        if claimed.route.options is not NO_OPTIONS and claimed.route.options.host.www:
+            hosts.setdefault(claimed.route.host, claimed.route)
+    found = []
+    for host, route in hosts.items():
+        if host.startswith("*."):
+            why = f"www has no effect for {host}, which stands for many (name the hosts, or delete it)"
+            problems.append(Problem("route", route.where, why))
+            continue
+        twin = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
+        options = Options(
+            LocationOptions(redirect=f"//{host}"), host=replace(route.options.host, www=False, certificate="")
+        )
+        redirect = replace(route, host=twin, path="/", key=f"{route.key}/www", options=options)
+        found.append(_Claimed(redirect, implied=True, position=0))
+    return found
+
+
 def _endpoints(name: str, members: list[Member], problems: list[Problem]) -> tuple[Endpoint, ...]:
     """Return a service's endpoints by address; draining ones only where there are no others."""
     members.sort(key=_ADDRESS)
@@ -219,9 +244,25 @@ def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[s
             continue
         first = asked.setdefault(route.service, route)
         if first.options.service != route.options.service:
-            why = f"service {route.service!r} is as {first.where} asks (ask for the same, or for nothing)"
-            problems.append(Problem("route", route.where, why))
+            problems.append(_asks_in_vain(f"service {route.service!r}", route, first))
     return {name: route.options.service for name, route in asked.items()}
+
+
+def _host_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, HostOptions]:
+    """Return what is asked for each host, as for services."""
+    asked: dict[str, Route] = {}
+    for route in routes:
+        if route.options is NO_OPTIONS or route.options.host == NO_OPTIONS.host:
+            continue
+        first = asked.setdefault(route.host, route)
+        if first.options.host != route.options.host:
+            problems.append(_asks_in_vain(f"host {route.host}", route, first))
+    return {host: route.options.host for host, route in asked.items()}
+
+
+def _asks_in_vain(what: str, route: Route, first: Route) -> Problem:
+    why = f"{what} is as {first.where} asks (ask for the same, or for nothing)"
+    return Problem("route", route.where, why)
 
 
 def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:

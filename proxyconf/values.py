@@ -49,10 +49,16 @@ def shown(value: object) -> str:
 
 
 def spelling(word: str, known: Iterable[str]) -> str:
-    """Return the hint for an unknown *word*: the likely one of the *known*, else all of them."""
-    words = sorted(known)
-    near = difflib.get_close_matches(word[:_SHOWN].lower(), words, n=1)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(words)
+    """Return the hint for an unknown *word*: the likely one of the *known*, else all of them.
+
+    Of two that are equally near, the one that is known first.
+    """
+    words, given = list(known), word[:_SHOWN].lower()
+    near = difflib.get_close_matches(given, words, n=len(words) or 1)
+    if near:
+        likely = max(words, key=lambda one: difflib.SequenceMatcher(None, one, given).ratio())
+        return f"did you mean {likely!r}?"
+    return "known: " + ", ".join(sorted(words))
 
 
 def host(text: str) -> str:

@@ -41,7 +41,7 @@ _USERS = re.compile(r"u-[0-9a-f]{16}\.users")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Z_]+")
 _COOKIE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
-_URL = re.compile(rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[1-9][0-9]{{0,4}})?")
+_URL = re.compile(rf"(?:https?:)?//(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[1-9][0-9]{{0,4}})?")
 # nothing that is quoted in a URL, and no $
 _NEW_PATH = re.compile(r"(?:/[A-Za-z0-9._~@:+,=-]+)*/?", re.ASCII)
 _STATUSES = frozenset({301, 302, 303, 307, 308})
@@ -266,9 +266,12 @@ def status(code: int) -> Token:
 
 
 def redirect(url: str) -> Token:
-    """Return *url*, which has neither path nor query, with those of the request behind it."""
+    """Return *url*, which has neither path nor query, with those of the request behind it.
+
+    One without a scheme, ``//www.example.com``, keeps the request's, and its port.
+    """
     start = _matching(_URL, url, "URL", "write 'https://www.example.com', without a path")
-    return Token(f"{start}$request_uri")
+    return Token(f"$scheme:{start}$pc_port$request_uri" if start[0] == "/" else f"{start}$request_uri")
 
 
 def script_file(folder: str) -> Token:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
-from proxyconf.options import Rate
+from proxyconf.options import Https, Missing, Rate
 from proxyconf.units import Network, Seconds
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from proxyconf.options import Pairs
 
 PROTOCOLS = ("http", "https", "grpc", "grpcs", "fastcgi", "uwsgi")
+HTTPS = get_args(Https)
+VERIFY_CLIENT = ("off", "on", "optional", "optional_no_ca")
 BALANCES = ("round_robin", "least_conn", "ip_hash", "hash:client", "hash:uri")
 REDIRECTS = (301, 302, 307, 308)
 
@@ -35,6 +37,8 @@ _NETWORK = re.compile(r"[0-9A-Fa-f:./]+")  # no zone, which ipaddress would take
 _REDIRECT = re.compile(r"(https?)://([^/:?#@\[\]]+)(?::([0-9]+))?/?")
 _HASH_OF_HEADER = re.compile(r"hash:header:[A-Za-z0-9-]{1,64}")
 _HASH_OF_COOKIE = re.compile(r"hash:cookie:[A-Za-z0-9_]{1,64}")  # what the name of a variable may have
+_HSTS = re.compile(r"max-age=([0-9]{1,10})|(includesubdomains)|(preload)", re.IGNORECASE)
+_CERTIFICATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,249}")
 _USER = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _CRYPT = re.compile(
     r"\$(?:apr1|1)\$[./0-9A-Za-z]{1,8}\$[./0-9A-Za-z]{22}"
@@ -249,6 +253,55 @@ def redirect_status(value: str | int) -> int:
     if status not in REDIRECTS:
         raise BadValueError(f"{status} is no status to redirect with ({', '.join(map(str, REDIRECTS))})")
     return status
+
+
+def https(text: str) -> str:
+    """Return where a host with a certificate is."""
+    return _one_of(text, HTTPS, "is no place for a host")
+
+
+def missing(text: str) -> str:
+    """Return what a host without a certificate has."""
+    return _one_of(text, get_args(Missing), "is nothing that a host can have without a certificate")
+
+
+def verify_client(text: str) -> str:
+    """Return whether clients show a certificate; "" for off."""
+    found = _one_of(text, VERIFY_CLIENT, "does not say whether clients show a certificate")
+    return "" if found == "off" else found
+
+
+def _one_of(text: str, known: tuple[str, ...], what: str) -> str:
+    if text not in known:
+        raise BadValueError(f"{values.shown(text)} {what} ({values.spelling(text, known)})")
+    return text
+
+
+def certificate(text: str) -> str:
+    """Return the name of a certificate: of its files, without their endings."""
+    if not _CERTIFICATE.fullmatch(text):
+        raise BadValueError(
+            f"{values.shown(text)} is no name of a certificate"
+            " (write the name of its files without .crt: letters, digits and ._-)"
+        )
+    return text
+
+
+def hsts(text: str) -> str:
+    """Return what Strict-Transport-Security says; "" for off."""
+    if text.lower() == "off":
+        return ""
+    found = [_HSTS.fullmatch(one.strip()) for one in text.rstrip("; ").split(";")]
+    ages = [one[1] for one in found if one and one[1]]
+    if None in found or len(ages) != 1:
+        raise BadValueError(
+            f'{values.shown(text)} is nothing that Strict-Transport-Security says (write "max-age=31536000",'
+            ' and "; includeSubDomains" or "; preload" behind it, or "off")'
+        )
+    others = [any(one and one[group] for one in found) for group in (2, 3)]
+    said = [f"max-age={int(ages[0])}"]
+    said += [name for name, is_said in zip(("includeSubDomains", "preload"), others, strict=True) if is_said]
+    return "; ".join(said)
 
 
 def protocol(text: str) -> str:

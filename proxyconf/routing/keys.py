@@ -5,7 +5,7 @@
     routes/<name>                 = {"host": "app.example.com", "path": "/", "service": "web", OPTION: VALUE}
 
 The plain form is what Registrator and sidekick units write. A route without a service leads to the one that
-has its name. Its options are those of `asked.OPTIONS`.
+has its name. Its options are those of `offered.OPTIONS`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Entry, Member, Problem, Route
 from proxyconf.options import NONE, Options
-from proxyconf.routing.asked import OPTIONS, OptionError, options_of
+from proxyconf.routing.asked import OptionError, options_of
+from proxyconf.routing.offered import OPTIONS
 
 if TYPE_CHECKING:
     from proxyconf.model import Listing

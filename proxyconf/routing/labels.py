@@ -7,7 +7,7 @@
     proxyconf.network, .weight, .backup         of the endpoint
     proxyconf.health = prefer                   with a health check: require (default: no requests until it is
                                                 healthy), prefer (none while another endpoint serves), ignore
-    proxyconf.OPTION = value                    what is in `asked.OPTIONS`
+    proxyconf.OPTION = value                    what is in `offered.OPTIONS`
     proxyconf.request_header.X-Name = value     and one of several
     proxyconf.NAME.host, proxyconf.NAME.port    a further route of the same container; what it does not say of
                                                 the endpoint and its service, the labels without a NAME say
@@ -28,7 +28,8 @@ from proxyconf.errors import BadValueError
 from proxyconf.model import Problem
 from proxyconf.options import NONE, Options
 from proxyconf.routing import forms
-from proxyconf.routing.asked import OF_THE_SERVICE, OPTIONS, OptionError, options_of
+from proxyconf.routing.asked import OptionError, options_of
+from proxyconf.routing.offered import OF_THE_SERVICE, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

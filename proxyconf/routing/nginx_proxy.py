@@ -229,7 +229,7 @@ class _Target:
             root=options.service.root if self.protocol == "fastcgi" else "",
         )
         new = "" if self.dest == self.path else self.dest
-        asked = Options(replace(options.location, replace=new), service)
+        asked = replace(options, location=replace(options.location, replace=new), service=service)
         return VariableWish(
             name,
             hosts,

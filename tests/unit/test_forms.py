@@ -46,6 +46,18 @@ SSHA = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"
             ("10.0.0.0/8", "192.0.2.7/32"),
             id="networks of a text",
         ),
+        pytest.param(forms.https, "both", "both", id="https"),
+        pytest.param(forms.missing, "default", "default", id="missing certificate"),
+        pytest.param(forms.verify_client, "off", "", id="no client certificates"),
+        pytest.param(forms.verify_client, "optional", "optional", id="client certificates"),
+        pytest.param(forms.certificate, "_.example.com", "_.example.com", id="certificate"),
+        pytest.param(forms.hsts, "Off", "", id="no HSTS"),
+        pytest.param(
+            forms.hsts,
+            "includeSubdomains;MAX-AGE=010; preload;",
+            "max-age=10; includeSubDomains; preload",
+            id="HSTS",
+        ),
         pytest.param(forms.networks, ["FD00::/8"], ("fd00::/8",), id="networks of a list"),
         pytest.param(
             forms.users, f"joe:{APR1},ann:{BCRYPT}", (("ann", BCRYPT), ("joe", APR1)), id="users of a text"
@@ -143,6 +155,13 @@ def test_what_is_understood(read: Callable[[Any], object], value: object, expect
         ),
         pytest.param(forms.balance, "hash:cookie:a-b", "as nginx can name it", id="by no cookie"),
         pytest.param(forms.one_host, "*.b.test", "names no one host", id="several hosts"),
+        pytest.param(forms.https, "nohttp", "is no place for a host", id="no place"),
+        pytest.param(forms.missing, "defualt", "(did you mean 'default'?)", id="missing certificate"),
+        pytest.param(forms.verify_client, "yes", "does not say whether", id="client certificates"),
+        pytest.param(forms.certificate, "../key", "is no name of a certificate", id="certificate"),
+        pytest.param(forms.hsts, "max-age=1;;preload", "is nothing that Strict", id="nothing in HSTS"),
+        pytest.param(forms.hsts, "includeSubDomains", "is nothing that Strict", id="HSTS without an age"),
+        pytest.param(forms.hsts, "max-age=1; max-age=2", "is nothing that Strict", id="two ages"),
     ],
 )
 def test_what_is_not(read: Callable[[Any], object], value: object, why: str) -> None:
@@ -200,11 +219,13 @@ def test_a_password_in_the_place_of_a_name_is_not_shown() -> None:
 READERS: list[Callable[[Any], object]] = [
     *(forms.switch, forms.size, forms.duration, forms.whole_seconds, forms.networks, forms.users, forms.rate),
     *(forms.redirect, forms.redirect_status, forms.protocol, forms.balance, forms.one_host),
+    *(forms.https, forms.missing, forms.verify_client, forms.certificate),
 ]
 TEXT = st.one_of(
     st.text(max_size=40),
     st.text(alphabet="0123456789.:/mkgrs{}$;\"'\\ \n", max_size=20),
     st.from_regex(r"\A(https?://)?[a-z0-9$;{}-]{0,8}(\.test)?(:[0-9]{0,6})?/?\n?\Z"),
+    st.from_regex(r"\A(max-age=[0-9]{1,3}|[A-Za-z]{1,8})([;{} ]{0,2}preload)?\n?\Z"),
     st.from_regex(r"\Ahash:(header|cookie|uri):[A-Za-z0-9$;_-]{0,8}\n?\Z"),
 )
 

@@ -12,13 +12,13 @@ import pytest
 from proxyconf.model import Entry, Listing
 from proxyconf.options import NONE
 from proxyconf.routing import labels
-from proxyconf.routing.asked import OPTIONS
 from proxyconf.routing.keys import Keys
+from proxyconf.routing.offered import OPTIONS
 from proxyconf.sources._file_tables import read_tables
 
 if TYPE_CHECKING:
     from proxyconf.model import Route
-    from proxyconf.routing.asked import Option
+    from proxyconf.routing.offered import Option
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/labels.md").read_text()
@@ -63,6 +63,7 @@ def read_route(entry: Entry) -> Route:
     ("section", "of"),
     [
         pytest.param("Options of a route", "location", id="route"),
+        pytest.param("Options of a host", "host", id="host"),
         pytest.param("Options of a service", "service", id="service"),
     ],
 )

@@ -258,7 +258,6 @@ def test_no_options(typed: Callable[[int], Token], value: int) -> None:
         ("https://a.test/", False),
         ("https://a.test?x", False),
         ("https://u@a.test", False),
-        ("//a.test", False),
         ("javascript:a", False),
         ("https://$host", False),
         ("https://A.test", False),
@@ -271,6 +270,10 @@ def test_a_redirect_is_to_a_host(url: str, *, good: bool) -> None:
     else:
         with pytest.raises(BadValueError, match="URL"):
             quoting.redirect(url)
+
+
+def test_a_redirect_without_a_scheme_keeps_scheme_and_port() -> None:
+    assert quoting.redirect("//www.a.test") == "$scheme://www.a.test$pc_port$request_uri"
 
 
 @pytest.mark.parametrize(

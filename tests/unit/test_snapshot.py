@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Problem, Route, Snapshot
-from proxyconf.options import LocationOptions, Options
+from proxyconf.options import HostOptions, LocationOptions, Options
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
 if TYPE_CHECKING:
@@ -430,3 +430,41 @@ def test_containers_are_sorted_by_name() -> None:
 )
 def test_the_share_of_keys_that_is_lost(before: Claims, after: Claims, share: float) -> None:
     assert lost_share(before, after) == share
+
+
+def asking(found: Route, **host: Any) -> Route:  # noqa: ANN401 - of any type
+    return replace(found, options=Options(host=HostOptions(**host)))
+
+
+def test_a_host_is_as_its_first_route_asks() -> None:
+    """That a route asks for nothing is no contradiction."""
+    first, same, other = (
+        asking(route(path=path, name=path[1:]), https=https)
+        for path, https in (("/a", "both"), ("/b", "both"), ("/c", "off"))
+    )
+    snapshot = merge([claims(route(), first, same, other)])
+    assert snapshot.hosts == {"a.test": HostOptions(https="both")}
+    why = "host a.test is as etcd routes/a asks (ask for the same, or for nothing)"
+    assert snapshot.problems == (Problem("route", "etcd routes/c", why),)
+
+
+@pytest.mark.parametrize(("host", "twin"), [("a.test", "www.a.test"), ("www.a.test", "a.test")])
+def test_a_host_can_have_a_twin_that_leads_to_it(host: str, twin: str) -> None:
+    asked = HostOptions(www=True, https="both", certificate="own")
+    snapshot = merge([claims(replace(route(host), options=Options(host=asked)))])
+    redirect = next(found for found in snapshot.routes if found.host == twin)
+    assert (redirect.path, redirect.options.location.redirect) == ("/", f"//{host}")
+    assert snapshot.hosts[twin] == HostOptions(https="both")
+    assert snapshot.problems == ()
+
+
+def test_a_twin_yields_to_a_route_of_that_name() -> None:
+    own = route("www.a.test", service="other", born=9)
+    snapshot = merge([claims(asking(route(), www=True), own)])
+    assert own in snapshot.routes
+    assert [problem.where for problem in snapshot.problems] == ["etcd routes/web"]
+
+
+def test_a_wildcard_has_no_twin() -> None:
+    (problem,) = merge([claims(asking(route("*.a.test"), www=True))]).problems
+    assert "stands for many" in problem.why
