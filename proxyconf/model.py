@@ -113,6 +113,7 @@ class Listing:
         pairs: Full name in the store, with a leading slash (``/app/server/1``), to entry: what templates
             need.
         containers: In any order.
+        removed: Containers that are gone since a moment ago: until they are replaced, their hosts stay known.
         reach: How to get to them.
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
@@ -128,6 +129,7 @@ class Listing:
     keys: Mapping[str, Entry] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
+    removed: tuple[Container, ...] = ()
     reach: Reach = Reach()
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"

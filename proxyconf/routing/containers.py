@@ -12,11 +12,13 @@ from proxyconf.routing.labels import read_labels
 from proxyconf.routing.nginx_proxy import beside, read_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proxyconf.model import Container, Listing, Reach
     from proxyconf.routing.labels import Wish, Wishes
 
+_BY_AGE = attrgetter("container.created")
+_BY_ID = attrgetter("id")
 _BY_KEY = attrgetter("key")
 _SIDELINED = {
     "paused": "it is paused (docker unpause)",
@@ -46,19 +48,39 @@ class Containers:
     def read(self, listing: Listing) -> Claims:
         """Return what the containers of *listing* ask for."""
         before, self._seen = self._seen, {}
-        by_id = {container.id: container for container in listing.containers}
-        for key in sorted(by_id):
-            container, known = by_id[key], before.get(key)
-            if known is None or known.container != container or known.reach != listing.reach:
-                known = _look(container, known, listing)
-            self._seen[container.id] = known
-        found = self._seen.values()
+        here, gone = (
+            [self._seen_of(container, before, listing) for container in sorted(containers, key=_BY_ID)]
+            for containers in (listing.containers, listing.removed)
+        )
+        routes = [route for one in here for route in one.routes] + _bereft(gone, here)
         return Claims(
             listing.source,
-            members=tuple(sorted((member for one in found for member in one.members), key=_BY_KEY)),
-            routes=tuple(sorted((route for one in found for route in one.routes), key=_BY_KEY)),
-            problems=tuple(problem for one in found for problem in one.problems),
+            members=tuple(sorted((member for one in here for member in one.members), key=_BY_KEY)),
+            routes=tuple(sorted(routes, key=_BY_KEY)),
+            problems=tuple(problem for one in here for problem in one.problems),
         )
+
+    def _seen_of(self, container: Container, before: Mapping[str, _Seen], listing: Listing) -> _Seen:
+        known = before.get(container.id)
+        if known is None or known.container != container or known.reach != listing.reach:
+            known = _look(container, known, listing)
+        self._seen[container.id] = known
+        return known
+
+
+def _bereft(gone: Iterable[_Seen], here: Sequence[_Seen]) -> list[Route]:
+    """Return the routes of removed containers, the newest first, that nothing has taken the place of yet.
+
+    What has the name of a removed container says all that is to be said: it may have other hosts now.
+    """
+    names = {one.container.name for one in here if _was_started(one.container)}
+    left = [one for one in gone if one.container.name not in names]
+    claimed = {route.claim for one in here for route in one.routes} if left else set()
+    routes = []
+    for one in sorted(left, key=_BY_AGE, reverse=True):
+        routes += [route for route in one.routes if route.claim not in claimed]
+        claimed |= {route.claim for route in one.routes}
+    return routes
 
 
 def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen:

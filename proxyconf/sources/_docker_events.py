@@ -3,8 +3,8 @@
 An engine says what happened before its list shows it: a dead container is listed as running for up to 71 ms
 more, a paused or newly connected one in its old state for 3 to 9 ms. So a death counts by itself, and every
 other event asks for lists: one at once and two a little later. A container's variables are in no list, but
-stay as they are, so that each is inspected once, and shown from then on. Times are seconds of one monotonic
-clock.
+stay as they are, so that each is inspected once, and shown from then on. One that is removed is remembered
+for a while, as it may be replaced. Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ _LIVE = ("running", "paused")
 _LAST_WORDS = (signal.SIGTERM, signal.SIGKILL)
 _GRACE_S = 5.0
 _REST_MAX_S = 1.0
+# whoever replaces a container may remove it first (docker compose does), and start the new one when what it
+# depends on is healthy
+_REMOVED_S = 60.0
 # far above the 71 ms that an engine was seen to need: what it still lists as running by then does run, and it
 # was the event of its new start that got lost
 _DOUBT_S = 30.0
@@ -81,10 +84,11 @@ class Mirror:
         self._deaths: dict[str, _Death] = {}
         self._told: dict[str, _Told] = {}
         self._lives = Lives()
+        self._removed: dict[str, tuple[Container, float]] = {}  # with the time to forget it
         self._details: dict[str, Details] = {}
         self._wanted: set[str] = set()
         self._pending: set[str] = set()
-        self._shown: tuple[tuple[Container, ...], Mapping[str, str]] | None = None
+        self._shown: tuple[object, ...] | None = None
         self._listed = self._urgent = False
         self._asked: float | None = None
         self._looks: list[float] = []
@@ -118,6 +122,7 @@ class Mirror:
     def wake(self) -> float:
         """Return when something is due without anything being heard; infinite for never."""
         times = [math.inf if self._asked is not None else self._due(), self._lives.wake()]
+        times += (until for _, until in self._removed.values())
         for container in self._told:
             times += self._question_due(container), self._lapse(container)
         return min(times)
@@ -151,6 +156,9 @@ class Mirror:
         rows = {container.id: container for container in sorted(containers, key=attrgetter("id"))}
         for dead in [key for key, death in self._deaths.items() if _is_over(death, rows.get(key), asked)]:
             del self._deaths[dead]
+        self._removed = {key: one for key, one in self._removed.items() if key not in rows}
+        for key in sorted(self._rows.keys() - rows.keys()):
+            self._remove(self._rows[key], now)
         self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
         self._details = {key: details for key, details in self._details.items() if key in rows}
         self._lives.keep(rows, asked=asked)
@@ -163,18 +171,23 @@ class Mirror:
         self._rest = now + min(now - asked, _REST_MAX_S)
 
     def news(self, now: float) -> tuple[tuple[Container, ...], bool] | None:
-        """Return all containers, by id, and whether one died, if that differs from what was returned last."""
+        """Return all containers, by id, and whether one died, if anything differs from what was told last."""
         for container in [container for container in self._told if now >= self._lapse(container)]:
             del self._told[container]
         self._lives.pardon(now)
+        self._removed = {key: one for key, one in self._removed.items() if now < one[1]}
         rows = [row for row in self._rows.values() if not self._env or row.id in self._details]
         if not self._listed or (self._shown is None and len(rows) < len(self._rows)):
             return None  # unknown is not empty: the first time, all must be known
         shown = tuple(map(self._corrected, rows))
-        if (shown, refused := self.refused()) == self._shown:
+        if (news := (shown, self.removed(), self.refused())) == self._shown:
             return None
-        self._shown, urgent, self._urgent = (shown, refused), self._urgent, False
+        self._shown, urgent, self._urgent = news, self._urgent, False
         return shown, urgent
+
+    def removed(self) -> tuple[Container, ...]:
+        """Return the containers that are gone since a moment ago."""
+        return tuple(container for container, _ in self._removed.values())
 
     def refused(self) -> Mapping[str, str]:
         """Return the names of the containers that can't be inspected, and why."""
@@ -182,6 +195,12 @@ class Mirror:
             row.name: self._details[key].refused for key, row in self._rows.items() if key in self._details
         }
         return {name: reason for name, reason in found.items() if reason}
+
+    def _remove(self, row: Container, now: float) -> None:
+        """Remember a container that is gone, unless it was never started or never shown."""
+        if row.state != "created" and (row.id in self._details or not self._env):
+            last = replace(self._corrected(row), draining=False, probation_s=0.0)
+            self._removed[row.id] = (_dead(last), now + _REMOVED_S)
 
     def _due(self) -> float:
         return max(min([self._relist, *self._looks]), self._rest)

@@ -104,12 +104,21 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Doc
         selector = read_selector(settings.filter)
     except BadValueError as exc:
         raise UsageError(f"[{name}] filter: {exc}") from exc
+    return DockerSource(name, settings, address_of(name, settings), selector)
+
+
+def address_of(name: str, settings: Settings) -> Address:
+    """Return where the engine of the table *name* is.
+
+    Raises:
+        UsageError: A value is wrong; names the table and the key.
+    """
     url, tls = settings.url, Tls()
     if not url:
         url, tls = _from_environment(os.environ)
     tls = Tls(settings.ca or tls.ca, settings.cert or tls.cert, settings.key or tls.key)
     try:
-        return DockerSource(name, settings, read_address(url, tls), selector)
+        return read_address(url, tls)
     except UsageError as exc:
         origin = "" if settings.url else " (from DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH)"
         raise UsageError(f"[{name}] {exc}{origin}") from exc
@@ -191,17 +200,17 @@ class DockerSource:
                     mirror.learn(message.container, message.details)
             if news := mirror.news(now):
                 containers, urgent = news
-                yield self._listing(engine, containers, mirror.refused(), urgent=urgent)
+                yield self._listing(engine, containers, mirror, urgent=urgent)
 
     def _listing(
-        self, engine: Engine, containers: tuple[Container, ...], refused: Mapping[str, str], *, urgent: bool
+        self, engine: Engine, containers: tuple[Container, ...], mirror: Mirror, *, urgent: bool
     ) -> Listing:
         policy = self.policy
-        chosen = tuple(one for one in joined(containers) if self._selector.selects(one.labels))
+        chosen = self._chosen(joined(containers))
         names = {container.name for container in chosen}
         problems = [
             Problem("container", name, f"its variables are not known: the engine answers {reason}")
-            for name, reason in refused.items()
+            for name, reason in mirror.refused().items()
             if name in names
         ]
         if engine.denied and policy.env:
@@ -210,6 +219,7 @@ class DockerSource:
             self.name,
             cluster=engine.id,
             containers=chosen,
+            removed=self._chosen(mirror.removed()),
             reach=find_reach(
                 containers,
                 self._own,
@@ -221,6 +231,9 @@ class DockerSource:
             problems=tuple(problems),
             urgent=urgent,
         )
+
+    def _chosen(self, containers: tuple[Container, ...]) -> tuple[Container, ...]:
+        return tuple(one for one in containers if self._selector.selects(one.labels))
 
     def _pause_s(self) -> float:
         if self.policy.poll:

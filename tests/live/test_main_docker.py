@@ -55,6 +55,25 @@ async def test_containers_of_one_host_come_and_go(docker_engine: DockerEngine) -
         proxy.until_endpoints("a.test", 1)
         proxy.until_serves("a.test", "two")
         await docker_engine.remove("two")
+        proxy.until_serves("a.test", "503")
+
+
+async def test_a_host_stays_known_while_its_container_is_recreated(docker_engine: DockerEngine) -> None:
+    """Between the old one's removal and the new one's start it answers 503, unless that has another host."""
+    with serving(docker_engine) as proxy:
+        await run(docker_engine, "one")
+        proxy.until_serves("a.test", "one")
+        with proxy.trickle("a.test") as trickle:
+            await docker_engine.remove("one")
+            proxy.until_serves("a.test", "503")
+            trickle.until_more(5)
+            await run(docker_engine, "one")
+            proxy.until_serves("a.test", "one")
+            trickle.until_more(5)
+        assert "404" not in trickle.answers
+        await docker_engine.remove("one")
+        await docker_engine.run("one", labels={"proxyconf.host": "b.test"})
+        proxy.until_serves("b.test", "app")
         proxy.until_serves("a.test", "404")
 
 
@@ -134,7 +153,7 @@ async def test_killed_containers_stay_out(docker_engine: DockerEngine) -> None:
             await docker_engine.run("marker", labels={"proxyconf.host": "b.test"})
             proxy.until_serves("b.test", "app")
             await docker_engine.remove("marker")
-            proxy.until_serves("b.test", "404")
+            proxy.until_serves("b.test", "503")
         assert set(trickle.answers) == {"one"}
         came = Counter(change for change in changes(proxy) if change.startswith("+ a.test"))
         assert set(came.values()) == {1}

@@ -47,7 +47,7 @@ async def test_a_change_over_from_nginx_proxy(docker_engine: DockerEngine) -> No
         assert problem.where == "many variable HTTPS_METHOD"
         await docker_engine.remove("one")
         proxy.until_serves("a.test", "two")
-        proxy.until_serves("b.test", "404")
+        proxy.until_serves("b.test", "503")
 
 
 async def test_nginx_takes_what_settings_come_to(docker_engine: DockerEngine) -> None:

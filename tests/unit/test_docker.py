@@ -344,6 +344,21 @@ async def test_variables_are_read_once(engine: ScriptedEngine) -> None:
     assert (inspects(engine, "web"), inspects(engine, "api")) == (1, 1)
 
 
+async def test_a_removed_container_is_told_with_what_it_asked_for(engine: ScriptedEngine) -> None:
+    """Unless the filter leaves it out."""
+    engine.containers = [row("web", Labels={"env": "prod"}), row("other")]
+    engine.details = {container_id("web"): variables("VIRTUAL_HOST=a.test")}
+    async with watching(engine, env=True, filter="env=prod") as listings:
+        assert (await anext(listings)).removed == ()
+        engine.containers = []
+        engine.say("destroy", "web")
+        listing = await anext(listings)
+    assert listing.containers == ()
+    assert [(one.name, one.env, one.networks) for one in listing.removed] == [
+        ("web", {"VIRTUAL_HOST": "a.test"}, {})
+    ]
+
+
 async def test_no_variables_no_inspects(engine: ScriptedEngine) -> None:
     engine.containers = [row("web")]
     engine.details = {container_id("web"): variables("VIRTUAL_HOST=a.test")}

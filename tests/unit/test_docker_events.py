@@ -30,6 +30,11 @@ def relist(mirror: Mirror, *containers: Container, asked: float) -> None:
     mirror.take(containers, asked, relist_s=60)
 
 
+def remove(mirror: Mirror, *, at: float) -> None:
+    mirror.hear(Event("destroy", "web", 2), at)
+    relist(mirror, asked=at)
+
+
 def kill(sig: int) -> Event:
     return Event("kill", "web", 1, sig)
 
@@ -55,6 +60,36 @@ def test_a_death_counts_at_once_and_is_urgent() -> None:
     mirror = mirror_of(WEB)
     mirror.hear(Event("die", "web", 1), 1)
     assert mirror.news(1) == ((DEAD,), True)
+
+
+@pytest.mark.parametrize("died", [True, False], ids=["died first", "not seen to die"])
+def test_a_removed_container_is_remembered_for_a_minute(died: bool) -> None:  # noqa: FBT001
+    """It is no container any more, and has no address; that it is forgotten is news."""
+    mirror = mirror_of(WEB)
+    if died:
+        mirror.hear(Event("die", "web", 1), 1)
+        mirror.news(1)
+    remove(mirror, at=2)
+    assert (mirror.news(2), mirror.removed()) == (((), False), (DEAD,))
+    relist(mirror, asked=2.25)
+    assert (mirror.news(61.9), mirror.removed()) == (None, (DEAD,))
+    assert mirror.wake() == 62
+    assert (mirror.news(62), mirror.removed()) == (((), False), ())
+
+
+def test_one_that_was_never_started_is_not_remembered() -> None:
+    mirror = mirror_of(replace(WEB, state="created"))
+    remove(mirror, at=1)
+    assert (mirror.news(1), mirror.removed()) == (((), False), ())
+
+
+def test_one_that_comes_back_was_not_removed() -> None:
+    """An engine may leave out a container that it restarts."""
+    mirror = mirror_of(WEB)
+    remove(mirror, at=1)
+    assert (mirror.news(1), mirror.removed()) == (((), False), (DEAD,))
+    relist(mirror, WEB, asked=1.2)
+    assert (mirror.news(1.2), mirror.removed()) == (((WEB,), False), ())
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])

@@ -320,3 +320,56 @@ def test_a_container_on_the_hosts_network_needs_a_port() -> None:
     """Its image may expose one, but the engine lists none."""
     (problem,) = read(replace(WEB, networks={"host": ""}, ports=())).problems
     assert problem.why.startswith("it is on the host's network, where no port of it is known (name the one")
+
+
+def after_removal(*here: Container, removed: Container = WEB) -> list[tuple[str, str]]:
+    """Return the claims, and of which container each is, when *removed* is gone since a moment ago."""
+    reader = Reader()
+    reader.read(Listing("docker", containers=(removed,)))
+    gone = replace(removed, state="exited", networks={}, ports=())
+    claims = reader.read(Listing("docker", containers=here, removed=(gone,)))
+    assert not [member for member in claims.members if member.key.startswith(removed.id)]
+    assert claims.problems == ()
+    return [(route.claim, route.where.split()[1]) for route in claims.routes]
+
+
+@pytest.mark.parametrize(
+    ("here", "claims"),
+    [
+        pytest.param([], [("a.test/", "web-1")], id="nothing else"),
+        pytest.param(
+            [replace(WEB, id="2" * 64, state="created")], [("a.test/", "web-1")], id="the next is not started"
+        ),
+        pytest.param([replace(WEB, id="2" * 64, name="web-2")], [("a.test/", "web-2")], id="the same claim"),
+        pytest.param(
+            [replace(WEB, id="2" * 64, name="web-2", labels={"proxyconf.host": "b.test"})],
+            [("a.test/", "web-1"), ("b.test/", "web-2")],
+            id="another claim",
+        ),
+        pytest.param(
+            [replace(WEB, id="2" * 64, labels={"proxyconf.host": "b.test"})],
+            [("b.test/", "web-1")],
+            id="another claim under the same name",
+        ),
+        pytest.param([replace(WEB, id="2" * 64, labels={})], [], id="no claim under the same name"),
+    ],
+)
+def test_the_host_of_a_removed_container_stays_until_that_is_replaced(
+    here: list[Container], claims: list[tuple[str, str]]
+) -> None:
+    """Who recreates one removes the old one first: meanwhile its host is known, and has no endpoint."""
+    assert after_removal(*here) == claims
+
+
+def test_what_was_wrong_with_a_removed_container_is_no_problem_any_more() -> None:
+    labels = {"proxyconf.host": "a.test", "proxyconf.api.host": "b;"}
+    assert after_removal(removed=replace(WEB, labels=labels, health="unhealthy")) == [("a.test/", "web-1")]
+
+
+def test_of_two_removed_containers_the_newer_counts() -> None:
+    older = replace(
+        WEB, id="2" * 64, labels={"proxyconf.host": "a.test", "proxyconf.service": "old"}, created=1
+    )
+    for removed in [(older, WEB), (WEB, older)]:
+        claims = Reader().read(Listing("docker", removed=removed))
+        assert [route.service for route in claims.routes] == ["a.test/"]
