@@ -60,7 +60,8 @@ class Nginx(Table, frozen=True, kw_only=True):
         listen: Addresses.
         trusted_proxies: Peers whose X-Forwarded-* headers are believed.
         default_status: What an unknown host gets: 404, or 444 to hang up.
-        connect_timeout: To an endpoint, before the next one is tried.
+        connect_timeout: To an endpoint, before the next one is tried. Less than the second after which TCP asks
+            again: by then the address may be that of another site's container.
         keepalive: Idle connections kept to each service, per worker. 0: none.
         worker_processes: Mode own.
         worker_connections: Mode own, per worker.
@@ -77,7 +78,7 @@ class Nginx(Table, frozen=True, kw_only=True):
     listen: Listen = Listen()
     trusted_proxies: tuple[Network, ...] = ()
     default_status: Literal[404, 444] = 404
-    connect_timeout: Seconds = Seconds(2)
+    connect_timeout: Seconds = Seconds(0.9)
     keepalive: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
     worker_processes: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=1024)] = "auto"
     worker_connections: Count = 4096
