@@ -3,7 +3,7 @@
 export PATH := $(PATH):/usr/sbin:/sbin
 SCRIPTS := .ci/run $(wildcard tools/*.sh tests/lab/*.sh)
 
-.PHONY: help setup demo test check gates lint format types layers shell tidy bench bench-short clean
+.PHONY: help setup demo test check gates lint format types layers shell scan tidy bench bench-short clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,8 +21,8 @@ test:           ## the whole test suite (ARGS="-k docker" for a part of it)
 check: gates    ## what CI runs: the gates, and the tests with their coverage
 	@tools/test.sh --cov $(ARGS)
 
-gates: lint format types layers shell  ## all static checks
-lint format types layers shell tidy: .venv
+gates: lint format types layers shell scan  ## all static checks
+lint format types layers shell scan tidy: .venv
 lint:           ## ruff's rules
 	.venv/bin/ruff check .
 format:         ## ruff's formatter, without changing anything
@@ -33,6 +33,8 @@ layers:         ## who may import whom
 	.venv/bin/lint-imports
 shell:          ## shellcheck
 	.venv/bin/shellcheck $(SCRIPTS)
+scan:           ## gixy, over what nginx is given: no finding without an explanation
+	.venv/bin/python -m tests.golden.scan
 
 tidy:           ## format, and mend what ruff can mend
 	.venv/bin/ruff check --fix-only .
