@@ -162,11 +162,8 @@ def _from_environment(
             # not an error: Docker links and Kubernetes put variables of such names into our environment
             warnings.append(f"environment {name}: no table {table!r} has it, so it was ignored")
             continue
-        parts = (
-            ["listen", key.removeprefix("listen_")]
-            if table == "nginx" and key.startswith("listen_")
-            else [key]
-        )
+        inner, _, rest = key.partition("_")
+        parts = [inner, rest] if table == "nginx" and inner in ("listen", "tls") and rest else [key]
         lay_over(overlay, nested([table, *parts], scalar(text)))
     return overlay, tuple(warnings)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from proxyconf.errors import BadValueError
-from proxyconf.units import Duration, ListenAddress, Network, Seconds, Size
-from proxyconf.values import host
+from proxyconf.options import Https, Missing  # noqa: TC001 - msgspec reads the annotations
+from proxyconf.units import Duration, ListenAddress, Network, Seconds, Size, Via
+from proxyconf.values import address, host, hsts
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,12 +39,52 @@ class Listen(Table, frozen=True, kw_only=True):
 
     Attributes:
         http: Addresses for plain HTTP.
+        https: Addresses for https, if there are certificates.
         reuseport: For measuring only: the first answer after a reload is then always the new one. With a
             changing number of workers it resets connections.
     """
 
     http: Annotated[tuple[ListenAddress, ...], msgspec.Meta(min_length=1)] = (ListenAddress(":80"),)
+    https: Annotated[tuple[ListenAddress, ...], msgspec.Meta(min_length=1)] = (ListenAddress(":443"),)
     reuseport: bool = False
+
+
+class Tls(Table, frozen=True, kw_only=True):
+    """Https: of every host that has a certificate, unless the host asks for something else.
+
+    Attributes:
+        certificates: A folder with ``NAME.crt`` and ``NAME.key``, or ``NAME/fullchain.pem`` and
+            ``NAME/privkey.pem``, for each; ``NAME.ca.crt`` or ``ca.crt`` are the authorities of clients'
+            certificates. None: there is no https.
+        https: ``redirect``: http is sent to https; ``both``; ``only`` https; ``off``: http only.
+        missing: What a host without a certificate has: ``http`` only, or the certificate called ``default``.
+        policy: ``intermediate``: TLS 1.2 and 1.3; ``modern``: 1.3 only.
+        hsts: What Strict-Transport-Security says on https, such as ``max-age=31536000``; ``off`` for nothing.
+        http2: Https speaks HTTP/2, too, where this nginx can.
+        challenge: Where ACME's challenges are answered from, on http: a folder that has
+            ``.well-known/acme-challenge``, or an address, as ``http://127.0.0.1:8402``. "" for neither.
+    """
+
+    certificates: Path | None = None
+    https: Https = "redirect"
+    missing: Missing = "http"
+    policy: Literal["modern", "intermediate"] = "intermediate"
+    hsts: str = "off"
+    http2: bool = True
+    challenge: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no HSTS, or nowhere for challenges, by a ValueError."""
+        try:
+            hsts(self.hsts)
+        except BadValueError as exc:
+            raise ValueError(f"hsts: {exc}") from exc
+        if self.challenge.startswith("/") or not self.challenge:
+            return
+        try:
+            address(self.challenge.removeprefix("http://"))
+        except BadValueError as exc:
+            raise ValueError(f"challenge: {exc}, as http://IP:PORT, or the whole path of a folder") from exc
 
 
 class Nginx(Table, frozen=True, kw_only=True):
@@ -53,11 +94,14 @@ class Nginx(Table, frozen=True, kw_only=True):
         mode: ``own``: the whole main file is ours, ``<state>/nginx/nginx.conf``, and nginx runs with ``-c``
             on it. ``include``: somebody else's nginx includes ``<state>/nginx/http.con[f]``. ``none``: no
             site is written, only templates are.
-        via: How nginx is reached: ``local``, a process on this host.
+        via: How nginx is reached: ``local``, a process on this host. ``docker:NAME``: in the container of
+            that name, or of that service of our own Compose project, by the engine of ``[docker]``; mode own
+            only.
         binary: The program, for ``-t`` and ``-V``.
         conf: Mode include: the main file of the nginx that includes us.
         user: Mode own, as root: whom the workers run as. Default: www-data or nginx, else nobody.
         listen: Addresses.
+        tls: Https.
         trusted_proxies: Peers whose X-Forwarded-* headers are believed.
         default_status: What an unknown host gets: 404, or 444 to hang up.
         connect_timeout: To an endpoint, before the next one is tried. Less than the second after which TCP asks
@@ -68,14 +112,16 @@ class Nginx(Table, frozen=True, kw_only=True):
         error_log_level: Mode own: the least level in ``<state>/nginx/error.log``.
         worker_shutdown_timeout: Mode own: how long an old worker may finish what it has (websockets).
         access_log: Mode own: a file, or "" for none.
+        server_tokens: Mode own: answers of nginx's own tell its version.
     """
 
     mode: Literal["own", "include", "none"] = "own"
-    via: Literal["local"] = "local"
+    via: Via = Via("local")
     binary: str = "nginx"
     conf: Path = Path("/etc/nginx/nginx.conf")
     user: str = ""
     listen: Listen = Listen()
+    tls: Tls = Tls()
     trusted_proxies: tuple[Network, ...] = ()
     default_status: Literal[404, 444] = 404
     connect_timeout: Seconds = Seconds(0.9)
@@ -85,6 +131,7 @@ class Nginx(Table, frozen=True, kw_only=True):
     error_log_level: Literal["info", "notice", "warn", "error", "crit"] = "error"
     worker_shutdown_timeout: Seconds = Seconds(600)
     access_log: str = ""
+    server_tokens: bool = False
 
 
 class Pace(Table, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Durations, sizes and addresses, as they are written in the configuration."""
+"""Durations, sizes, addresses and ways, as they are written in the configuration."""
 
 from __future__ import annotations
 
@@ -92,3 +92,21 @@ class Network(str):
             return cls(ipaddress.ip_network(str(text)))
         except ValueError as exc:
             raise ValueError(f'{exc} (write "10.0.0.0/8" or "192.0.2.7")') from None
+
+
+class Via(str):
+    """How nginx is reached: ``"local"``, a process on this host; ``"docker:NAME"``, in that container."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Via:
+        """Read *text*; raise ValueError when it is no way."""
+        if not isinstance(text, str) or not re.fullmatch(r"local|docker:[A-Za-z0-9][A-Za-z0-9_.-]*", text):
+            raise ValueError(f'{text!r} is no way to an nginx (write "local" or "docker:CONTAINER")')
+        return cls(text)
+
+    @property
+    def container(self) -> str:
+        """The container's name, or the Compose service that it is of; "" for a process on this host."""
+        return self.partition(":")[2]

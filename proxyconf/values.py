@@ -38,6 +38,7 @@ PLAIN_ADDRESS = re.compile(
 _SPECIAL = re.compile(r"(?:0|22[4-9]|2[3-5][0-9])\.")  # may be of no one server
 _ADDRESS = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]+)")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_HSTS = re.compile(r"max-age=([0-9]{1,10})|(includesubdomains)|(preload)", re.IGNORECASE)
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -160,6 +161,27 @@ def service_name(text: str) -> str:
             " a letter or digit first)"
         )
     return text
+
+
+def hsts(text: str) -> str:
+    """Return what the header Strict-Transport-Security is to say; "" for ``off``.
+
+    Raises:
+        BadValueError: It is no value of that header.
+    """
+    if text.lower() == "off":
+        return ""
+    found = [_HSTS.fullmatch(one.strip()) for one in text.rstrip("; ").split(";")]
+    ages = [one[1] for one in found if one and one[1]]
+    if None in found or len(ages) != 1:
+        raise BadValueError(
+            f'{shown(text)} is nothing that Strict-Transport-Security says (write "max-age=31536000",'
+            ' and "; includeSubDomains" or "; preload" behind it, or "off")'
+        )
+    others = [any(one and one[group] for one in found) for group in (2, 3)]
+    said = [f"max-age={int(ages[0])}"]
+    said += [name for name, is_said in zip(("includeSubDomains", "preload"), others, strict=True) if is_said]
+    return "; ".join(said)
 
 
 def number(value: str | int, allowed: range, what: str) -> int:

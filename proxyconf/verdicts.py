@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from proxyconf.errors import RefusedError
     from proxyconf.model import Snapshot
-    from proxyconf.nginx.parts import PartKind
-    from proxyconf.nginx.site import Part, Renderer, Site
+    from proxyconf.nginx.part import Part, PartKind
+    from proxyconf.nginx.site import Renderer, Site
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from proxyconf.model import Problem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from proxyconf.nginx.site import Part
+    from proxyconf.nginx.part import Part
 
 _PLACE = re.compile(r"parts/([sh]-[0-9a-f]{16}\.conf):\d+")
 _CONFLICT = re.compile(r'\[warn\].*? conflicting server name "([^"]+)" on (\S+), ignored')
@@ -33,8 +33,8 @@ def accused(output: str, changed: Sequence[Part]) -> tuple[Part, ...]:
         return tuple(part for part in changed if part.file in files)
     if _ELSEWHERE.search(output):
         return ()  # a quoted name in a message about somebody's file is not the name of a part
-    names = set(_QUOTED.findall(output))
-    found = tuple(part for part in changed if part.name in names)
+    names = {name.rpartition("/")[2] for name in _QUOTED.findall(output)}
+    found = tuple(part for part in changed if part.file in names or (part.is_included and part.name in names))
     return found if len(found) == 1 else ()
 
 

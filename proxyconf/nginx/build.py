@@ -30,6 +30,7 @@ class Build:
         user: Whom the workers of a root's nginx run as, without a ``user`` directive.
         without: Modules that were left out, such as ``http_scgi_module``.
         ssl: It speaks TLS.
+        http2: It speaks HTTP/2, by TLS.
     """
 
     flavour: str = "nginx"
@@ -41,11 +42,22 @@ class Build:
     user: str = "nobody"
     without: frozenset[str] = frozenset()
     ssl: bool = False
+    http2: bool = False
 
     @property
     def temp_paths(self) -> tuple[str, ...]:
         """What has a ``_temp_path`` directive."""
         return tuple(name for name in _TEMP_PATHS if f"http_{name}_module" not in self.without)
+
+    @property
+    def rejects_handshakes(self) -> bool:
+        """It can turn away who asks for no host of its (1.19.4); its kin are all younger than that."""
+        return self.version >= (1, 19, 4) or not self.version
+
+    @property
+    def http2_by_host(self) -> bool:
+        """HTTP/2 is a matter of the host (1.25.1), not of the address."""
+        return self.version >= (1, 25, 1)
 
     @property
     def keepalive_min_timeout(self) -> bool:
@@ -87,6 +99,7 @@ def parse_build(text: str, prefix: Path | None = None) -> Build:
         user=given.get("user") or "nobody",
         without=frozenset(option.removeprefix("without-") for option in given if option[:8] == "without-"),
         ssl="with-http_ssl_module" in given,
+        http2="with-http_v2_module" in given,
     )
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from proxyconf.nginx.build import Build
     from proxyconf.tables import Nginx
+    from proxyconf.units import ListenAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +65,29 @@ class Dialect:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where nginx listens, each once: nginx refuses an address that is listened on twice."""
-        wanted = {canonical_listen(address) for address in self.settings.listen.http}
+        """Where nginx listens for http, each once: nginx refuses an address that is listened on twice."""
+        return self._canonical(self.settings.listen.http)
+
+    @property
+    def https_addresses(self) -> tuple[str, ...]:
+        """Where nginx listens for https; nowhere if it can't, or has no certificates."""
+        return () if self.no_https else self._canonical(self.settings.listen.https)
+
+    @property
+    def no_https(self) -> str:
+        """Why there is no https, with the mend; "" if there is."""
+        if self.settings.tls.certificates is None:
+            return "there is no folder of certificates (set [nginx.tls] certificates)"
+        if not self.build.ssl:
+            return "this nginx is built without http_ssl_module (install one that has it)"
+        if not self.build.rejects_handshakes:
+            return "this nginx is too old for it (install 1.19.4 or newer)"
+        return ""
+
+    def _canonical(self, addresses: Sequence[ListenAddress]) -> tuple[str, ...]:
+        wanted = {canonical_listen(address) for address in addresses}
         if self.ipv6:  # 0.0.0.0:80 is canonically 80, too, but whoever writes it wants IPv4 only
-            wanted |= {f"[::]:{address.port}" for address in self.settings.listen.http if not address.host}
+            wanted |= {f"[::]:{address.port}" for address in addresses if not address.host}
         return tuple(sorted(wanted))
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from proxyconf.nginx.site import Part
+    from proxyconf.nginx.part import Part
 
-_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf|u-[0-9a-f]{16}\.users)")
+_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf|u-[0-9a-f]{16}\.users|[ac]-[0-9a-f]{16}\.pem)")
 _Stamp = tuple[str, int, int]
 """A file's name or inode, its time of change in ns, and its size."""
 _SYNC_IN_TURN_MAX = 4
@@ -132,7 +132,9 @@ class Folder:
             for part in parts:
                 if part.file not in self._present:
                     path = self._parts / part.file
-                    if part.kind == "users":
+                    if part.kind == "certificate":  # the master reads it, for the workers
+                        _write_private(path, part.text)
+                    elif part.kind == "users":
                         self._write_secret(path, part.text)
                     else:
                         path.write_bytes(part.text)
@@ -148,11 +150,7 @@ class Folder:
         if not user:
             path.write_bytes(content)
             return
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            os.fchown(file.fileno(), -1, user.pw_gid)
-            os.fchmod(file.fileno(), 0o640)
-            file.write(content)
+        _write_private(path, content, group=user.pw_gid)
 
     def has_lost_parts(self) -> bool:
         """Tell whether parts are gone that nobody of us deleted; the next `stage` writes what it needs.
@@ -233,6 +231,16 @@ class Folder:
 def parts_of(root: bytes) -> frozenset[str]:
     """Return the names of the parts that a root file includes, or mentions."""
     return frozenset(name.decode() for name in _PART.findall(root))
+
+
+def _write_private(path: Path, content: bytes, *, group: int | None = None) -> None:
+    """Write what nobody may read but us, and a *group*."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        if group is not None:
+            os.fchown(file.fileno(), -1, group)
+            os.fchmod(file.fileno(), 0o640)
+        file.write(content)
 
 
 def _user(name: str) -> pwd.struct_passwd | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.logins import logins
+from proxyconf.nginx.part import file_name
 from proxyconf.nginx.passing import FIXED, obstacle, passing_lines
 from proxyconf.nginx.quoting import Lines, block, directive, word
 from proxyconf.options import NONE, Rate, ServiceOptions
@@ -32,11 +32,13 @@ class Beside:
     """What the locations of a host need beside their server block, and what could not be done.
 
     Attributes:
+        headers: The host's own, which a location with others does not inherit.
         http: Stands in the http block.
         users: Name of a file for basic authentication to its content.
         problems: What is asked for and not done.
     """
 
+    headers: tuple[Lines, ...] = ()
     http: list[Lines] = field(default_factory=list)
     users: dict[str, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -85,7 +87,11 @@ def locations_as_asked(
     options = route.options.location
     lines = list(_response_lines(route, beside.problems))
     if options.maintenance:
-        lines += (_RETRY_AFTER, _NOT_NOW)
+        lines.append(_RETRY_AFTER)
+    if lines:
+        lines = [*beside.headers, *lines]
+    if options.maintenance:
+        lines.append(_NOT_NOW)
     elif options.redirect:
         lines.append(
             directive("return", quoting.status(options.redirect_status), quoting.redirect(options.redirect))
@@ -122,7 +128,7 @@ def _access_lines(route: Route, beside: Beside, dialect: Dialect) -> Iterator[Li
         yield directive("deny all")
     if options.users:
         content = logins(options.users)
-        name = f"u-{hashlib.sha256(content).hexdigest()[:16]}.users"
+        name = file_name("users", content)
         beside.users[name] = content
         yield directive("auth_basic", quoting.quote(route.host))
         yield directive("auth_basic_user_file", quoting.file(dialect.parts_folder / name))

@@ -1,51 +1,47 @@
-"""The parts of the site: one service, one host, the users of one route."""
+"""The parts of the site: one service, one host with the files that it refers to."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.location import Beside, locations, locations_as_asked
-from proxyconf.nginx.passing import proxy_lines
+from proxyconf.nginx.part import Part, file_name
 from proxyconf.nginx.quoting import Lines, block, directive
+from proxyconf.nginx.server import Server, headers_of
 from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_block
 from proxyconf.options import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
-    from proxyconf.options import ServiceOptions
+    from proxyconf.nginx.server import Begin
+    from proxyconf.nginx.tls import Standing
+    from proxyconf.options import HostOptions, ServiceOptions
 
-PartKind: TypeAlias = Literal["service", "host", "users"]
-_NOT_FOUND = block("location /", body=[directive("return 404")])
+_NOT_FOUND = (block("location /", body=[directive("return 404")]),)
+_NOBODY: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """An immutable file, named by its content.
+class Wanted(NamedTuple):
+    """What a host is written from.
 
     Attributes:
-        kind: What it is of. Files of users are not included in the configuration; hosts refer to them.
-        name: The service's or the host's; of users their file's.
-        file: Its name within the folder of the parts.
-        text: Its content.
-        needs: Services whose upstream it refers to.
-        users: Of a host: the files of users that it refers to.
-        problems: What is asked for and not done, because this nginx can't.
+        routes: Sorted by path.
+        live: Services of these routes that have an upstream; the others answer 503.
+        services: Options of these services, where they have any.
+        options: Of the host.
+        standing: Where it is, and with what.
     """
 
-    kind: PartKind
-    name: str
-    file: str
-    text: bytes
-    needs: frozenset[str] = frozenset()
-    users: tuple[Part, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    routes: tuple[Route, ...]
+    live: frozenset[str]
+    services: Mapping[str, ServiceOptions]
+    options: HostOptions
+    standing: Standing
 
 
 def service_part(
@@ -71,50 +67,37 @@ def service_part(
     return _part("service", name, upstream_block(name, body, dialect.settings.keepalive))
 
 
-def server_lines(dialect: Dialect) -> Lines:
-    """Return what every host's server block begins with."""
-    listens = [directive("listen", quoting.listen(address)) for address in dialect.addresses]
-    return quoting.joined(listens if dialect.own else (*listens, proxy_lines(dialect)))
-
-
-def host_part(
-    host: str,
-    routes: Sequence[Route],
-    live: frozenset[str],
-    asked: Mapping[str, ServiceOptions],
-    *,
-    begin: Lines,
-    dialect: Dialect,
-) -> Part:
-    """Write a host's server block.
+def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> Part:
+    """Write a host's server blocks.
 
     Args:
         host: Its name.
-        routes: Its routes, sorted by path.
-        live: Services of these routes that have an upstream; the others answer 503.
-        asked: Options of these services, where they have any.
-        begin: What `server_lines` returned.
+        wanted: What is asked for.
+        begin: What `begin_lines` returned.
         dialect: For which nginx.
 
     Raises:
         BadValueError: The host, a path or an option is none.
     """
+    routes, live, asked, options, found = wanted
+    if found.closed:
+        live = _NOBODY
     beside: Beside | None = None  # most hosts have no options, and there are thousands of them
-    body = [begin, directive("server_name", quoting.host_name(host))]
+    written: dict[str, tuple[Lines, ...]] = {}
     for route in routes:
         if route.options is NONE and not asked:
-            body += _locations(route, live)
+            written[route.path] = _locations(route, live)
         else:
-            beside = beside or Beside()
-            body += locations_as_asked(route, asked, beside, live=live, dialect=dialect)
-    if all(route.path != "/" for route in routes):
-        body.append(_NOT_FOUND)
-    lines = block("server", body=body)
+            beside = beside or Beside(headers=headers_of(found, options, dialect))
+            written[route.path] = locations_as_asked(route, asked, beside, live=live, dialect=dialect)
+    written.setdefault("/", _NOT_FOUND)
+    servers = Server(host, found, options, begin, dialect).blocks(written)
+    files = [part for part in (found.certificate, found.authority) if part]
     if not beside:
-        return _part("host", host, lines, needs=live)
-    users = tuple(Part("users", file, file, text) for file, text in sorted(beside.users.items()))
-    lines = quoting.joined((*beside.http, lines))
-    return _part("host", host, lines, needs=live, users=users, problems=tuple(beside.problems))
+        return _part("host", host, quoting.joined(servers), live, files=files, problems=found.problems)
+    files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
+    lines = quoting.joined((*beside.http, *servers))
+    return _part("host", host, lines, live, files=files, problems=(*found.problems, *beside.problems))
 
 
 def _locations(route: Route, live: frozenset[str]) -> tuple[Lines, ...]:
@@ -130,11 +113,10 @@ def _part(
     kind: Literal["service", "host"],
     name: str,
     lines: Lines,
+    needs: frozenset[str] = _NOBODY,
     *,
-    needs: frozenset[str] = frozenset(),
-    users: tuple[Part, ...] = (),
+    files: Iterable[Part] = (),
     problems: tuple[Problem, ...] = (),
 ) -> Part:
     text = lines.encode()
-    file = f"{kind[0]}-{hashlib.sha256(text).hexdigest()[:16]}.conf"
-    return Part(kind, name, file, text, needs, users, problems)
+    return Part(kind, name, file_name(kind, text), text, needs, tuple(files), problems)

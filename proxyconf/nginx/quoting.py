@@ -37,7 +37,7 @@ _LISTEN = re.compile(r"(?:[0-9.]{7,15}:|\[[0-9a-f:.]{2,45}\]:)?([1-9][0-9]{0,4})
 _IDENTIFIER = re.compile(r"[a-z_]+")
 _USER = re.compile(r"[a-zA-Z_][\w.-]{0,31}", re.ASCII)
 _PART = re.compile(r"[a-z]-[0-9a-f]{16}\.conf")
-_USERS = re.compile(r"u-[0-9a-f]{16}\.users")
+_MENTIONED = re.compile(r"u-[0-9a-f]{16}\.users|[ac]-[0-9a-f]{16}\.pem")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Z_]+")
 _COOKIE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
@@ -195,6 +195,11 @@ def proxy_target(service: str, path: str = "", *, tls: bool = False) -> Token:
     return Token(f"{'https' if tls else 'http'}://{upstream(service)}{_new_path(path)}")
 
 
+def http_target(address: str) -> Token:
+    """Return what ``proxy_pass`` takes to pass requests on to one *address*."""
+    return Token(f"http://{endpoint(address)}")
+
+
 def rewriting(path: str, replacement: str) -> tuple[Token, Token]:
     """Return what ``rewrite`` takes to put *replacement* in the place of *path*; ``/`` stands for nothing."""
     start, new = re.escape(path.rstrip("/")), _new_path(replacement).rstrip("/")
@@ -274,6 +279,11 @@ def redirect(url: str) -> Token:
     return Token(f"$scheme:{start}$pc_port$request_uri" if start[0] == "/" else f"{start}$request_uri")
 
 
+def https_target(port: int) -> Token:
+    """Return where on https a request is sent, to the host that it is for."""
+    return Token(f"https://$host{f':{int(port)}' if port != 443 else ''}$request_uri")
+
+
 def script_file(folder: str) -> Token:
     """Return the file of the script that a request is for, below *folder*."""
     return Token(f'{script_root(folder)[:-1]}$fastcgi_script_name"')
@@ -322,12 +332,8 @@ def includes(folder: Path, names: Iterable[str]) -> Lines:
 
 def mentions(names: Iterable[str]) -> Lines:
     """Name files that other parts refer to in comments, so that the root file tells all that must be kept."""
-    return Lines("".join([f"# parts/{users_file(name)}\n" for name in names]))
-
-
-def users_file(name: str) -> str:
-    """Return *name*, if it is that of a file of users."""
-    return _matching(_USERS, name, "file of users", "this is our own mistake")
+    names = (_matching(_MENTIONED, name, "part", "this is our own mistake") for name in names)
+    return Lines("".join([f"# parts/{name}\n" for name in names]))
 
 
 def _new_path(text: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyconf.nginx import quoting
+from proxyconf.nginx.challenge import challenge_location
 from proxyconf.nginx.passing import proxy_lines
 from proxyconf.nginx.quoting import Lines, block, comment, directive, word
+from proxyconf.nginx.tls import https_listens, tls_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,14 +56,14 @@ _BELIEVED = (
 
 
 def root_text(
-    dialect: Dialect, files: Iterable[str], *, users: Iterable[str], hosts: int, nonce: str
+    dialect: Dialect, files: Iterable[str], *, mentioned: Iterable[str], hosts: int, nonce: str
 ) -> bytes:
     """Write the root file.
 
     Args:
         dialect: For which nginx.
         files: Of services and hosts, in order.
-        users: Files of users, which those refer to.
+        mentioned: Files that those refer to.
         hosts: How many of the parts are hosts.
         nonce: What the proof answers.
 
@@ -75,7 +77,7 @@ def root_text(
         *_default_server(dialect),
         _proof_server(dialect, nonce),
         quoting.includes(dialect.parts_folder, files),
-        quoting.mentions(users),
+        quoting.mentions(mentioned),
     )
     lines = (*_OWN, *_main(dialect), block("http", body=http)) if dialect.own else (*_INCLUDED, *http)
     return quoting.joined(lines).encode()
@@ -111,7 +113,11 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     yield directive("access_log", quoting.file(settings.access_log) if settings.access_log else word("off"))
     if dialect.build.keepalive_min_timeout:
         yield directive("keepalive_min_timeout 3s")
+    if not settings.server_tokens:
+        yield directive("server_tokens off")
     yield proxy_lines(dialect)
+    if dialect.https_addresses:
+        yield tls_lines(dialect)
     yield directive("include", quoting.files(folder / "http.d"))
 
 
@@ -149,13 +155,22 @@ def _variables(dialect: Dialect) -> Iterator[Lines]:
 
 def _default_server(dialect: Dialect) -> Iterator[Lines]:
     """Write what answers an unknown host, on the addresses where nothing does yet."""
-    addresses = [address for address in dialect.addresses if address not in dialect.default_servers]
-    if addresses:
-        listens = (
-            directive("listen", quoting.listen(address), word("default_server")) for address in addresses
-        )
-        status = quoting.number(dialect.settings.default_status, at_most=999)
-        yield block("server", body=(*listens, directive("return", status)))
+    answer: tuple[Lines, ...] = (
+        directive("return", quoting.number(dialect.settings.default_status, at_most=999)),
+    )
+    if challenge := challenge_location(dialect):  # also for a host whose container is yet to come
+        answer = (*challenge, block("location /", body=answer))
+    default = word("default_server")
+    listens = [
+        directive("listen", quoting.listen(address), default)
+        for address in dialect.addresses
+        if address not in dialect.default_servers
+    ]
+    if listens:
+        yield block("server", body=(*listens, *answer))
+    if listens := list(https_listens(dialect, default, but=dialect.default_servers)):
+        common = () if dialect.own else (tls_lines(dialect),)
+        yield block("server", body=(*listens, *common, directive("ssl_reject_handshake on")))
 
 
 def _proof_server(dialect: Dialect, nonce: str) -> Lines:

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Problem
+from proxyconf.nginx import tls
+from proxyconf.nginx.certificates import CertificateSet
 from proxyconf.nginx.dialect import Dialect, canonical_listen
 from proxyconf.nginx.location import passes_on
-from proxyconf.nginx.parts import Part, host_part, server_lines, service_part
+from proxyconf.nginx.part import Part
+from proxyconf.nginx.parts import Wanted, host_part, service_part
 from proxyconf.nginx.root import root_text
+from proxyconf.nginx.server import begin_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from proxyconf.model import Route, Snapshot
-    from proxyconf.nginx.parts import PartKind
+    from proxyconf.nginx.part import PartKind
     from proxyconf.options import ServiceOptions
 
 __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]
@@ -36,7 +40,7 @@ class Site:
     """All files of the site, as bytes.
 
     Attributes:
-        parts: Services sorted by name, hosts sorted by name, then the files of users that these refer to.
+        parts: Services sorted by name, hosts sorted by name, then the files that these refer to.
         digest: Of everything but the nonce.
         dialect: It was rendered for.
         problems: What is asked for and this nginx can't do, and parts that could not be written. Values are
@@ -59,7 +63,11 @@ class Site:
 
 
 class Renderer:
-    """Renders snapshots for one nginx; what a snapshot shares with the last one is not written anew."""
+    """Renders snapshots for one nginx; what a snapshot shares with the last one is not written anew.
+
+    Attributes:
+        certificates: What hosts may be served with; another set counts from the next rendering on.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         """Check that the settings can be written.
@@ -68,10 +76,13 @@ class Renderer:
             UsageError: They can't.
         """
         try:
-            begin = server_lines(dialect)
+            begin = begin_lines(dialect)
             _root(dialect, (), "")
         except BadValueError as exc:
             raise UsageError(f"[nginx]: {exc}") from exc
+        if both := set(dialect.addresses) & set(dialect.https_addresses):
+            raise UsageError(f"[nginx.listen]: {min(both)} is in http and in https (take it out of one)")
+        self.certificates = CertificateSet()
         self._dialect = dialect
         self._by_host = _ByHost()
         self._services = _Memo("service", partial(service_part, dialect=dialect))
@@ -108,12 +119,12 @@ class Renderer:
 
     def _choose_hosts(self, snapshot: Snapshot, live: frozenset[str], set_aside: SetAside) -> _Chosen:
         by_host = self._by_host.group(snapshot.routes)
-        aside = {key: part for key, part in set_aside.items() if key[0] == "host"}
-        inputs = (by_host, live, aside, snapshot.options)
+        aside = {key: part for key, part in set_aside.items() if key[0] != "service"}
+        inputs = (by_host, live, aside, snapshot.options, snapshot.hosts, self.certificates)
         # most changes are of endpoints only: then every host stays as it is, and none is looked at
         if self._chosen[0] != inputs:
             self._hosts.turn()
-            self._chosen = (inputs, self._write_hosts(*inputs))
+            self._chosen = (inputs, self._write_hosts(by_host, live, aside, snapshot))
         return self._chosen[1]
 
     def _write_hosts(
@@ -121,8 +132,11 @@ class Renderer:
         by_host: Mapping[str, tuple[Route, ...]],
         live: frozenset[str],
         set_aside: SetAside,
-        options: Mapping[str, ServiceOptions],
+        snapshot: Snapshot,
     ) -> _Chosen:
+        certificates = self.certificates.without(
+            {name: part for (kind, name), part in set_aside.items() if kind == "certificate"}
+        )
         parts: dict[str, Part] = {}
         problems: list[Problem] = []
         for host, routes in by_host.items():
@@ -130,18 +144,24 @@ class Renderer:
                 substitute = set_aside["host", host]
                 outcome: _Outcome = substitute if substitute and substitute.needs <= live else None
             else:
+                of_host = snapshot.hosts.get(host, tls.AS_USUAL)
+                found = tls.standing(host, of_host, certificates, self._dialect)
                 needs = frozenset([one.service for one in routes if one.service in live and passes_on(one)])
-                asked = {name: options[name] for name in needs if name in options} if options else _NO_OPTIONS
-                outcome = self._hosts.get(host, routes, needs, asked)
+                asked = _of_these(needs, snapshot.options)
+                outcome = self._hosts.get(host, Wanted(routes, needs, asked, of_host, found))
             _sort_out(outcome, parts, problems)
         needed = frozenset().union(*[part.needs for part in parts.values()])
-        users = {users.file: users for part in parts.values() for users in part.users}
-        sorted_users = (users[file] for file in sorted(users))
-        return _Chosen((*parts.values(), *sorted_users), tuple(sorted(needed)), tuple(problems))
+        files = {file.file: file for part in parts.values() for file in part.files}
+        sorted_files = (files[name] for name in sorted(files))
+        return _Chosen((*parts.values(), *sorted_files), tuple(sorted(needed)), tuple(problems))
+
+
+def _of_these(names: frozenset[str], options: Mapping[str, ServiceOptions]) -> Mapping[str, ServiceOptions]:
+    return {name: options[name] for name in names if name in options} if options else _NO_OPTIONS
 
 
 class _Chosen(NamedTuple):
-    """The parts of the hosts and of their users, and the services that the hosts need."""
+    """The parts of the hosts with the files that these refer to, and the services that they need."""
 
     parts: tuple[Part, ...] = ()
     needs: tuple[str, ...] = ()
@@ -202,19 +222,16 @@ def _sort_out(outcome: _Outcome, parts: dict[str, Part], problems: list[Problem]
 
 
 def _root(dialect: Dialect, parts: Sequence[Part], nonce: str) -> bytes:
-    hosts, users = _count(parts)
-    files = [part.file for part in parts]
-    included = files[: len(files) - users]
-    return root_text(dialect, included, users=files[len(included) :], hosts=hosts, nonce=nonce)
+    included = [part.file for part in parts if part.is_included]
+    mentioned = [part.file for part in parts if not part.is_included]
+    return root_text(dialect, included, mentioned=mentioned, hosts=_hosts(parts), nonce=nonce)
 
 
 def _digest(dialect: Dialect, parts: Sequence[Part]) -> str:
     """Digest the root file without its parts, and their names, which are digests themselves."""
-    root = root_text(dialect, (), users=(), hosts=_count(parts)[0], nonce="")
+    root = root_text(dialect, (), mentioned=(), hosts=_hosts(parts), nonce="")
     return hashlib.sha256(root + "\n".join([part.file for part in parts]).encode()).hexdigest()
 
 
-def _count(parts: Sequence[Part]) -> tuple[int, int]:
-    """Return how many are hosts, and how many are users, which are the last."""
-    kinds = [part.kind for part in parts]
-    return kinds.count("host"), kinds.count("users")
+def _hosts(parts: Sequence[Part]) -> int:
+    return [part.kind for part in parts].count("host")

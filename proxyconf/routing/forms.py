@@ -37,7 +37,6 @@ _NETWORK = re.compile(r"[0-9A-Fa-f:./]+")  # no zone, which ipaddress would take
 _REDIRECT = re.compile(r"(https?)://([^/:?#@\[\]]+)(?::([0-9]+))?/?")
 _HASH_OF_HEADER = re.compile(r"hash:header:[A-Za-z0-9-]{1,64}")
 _HASH_OF_COOKIE = re.compile(r"hash:cookie:[A-Za-z0-9_]{1,64}")  # what the name of a variable may have
-_HSTS = re.compile(r"max-age=([0-9]{1,10})|(includesubdomains)|(preload)", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,249}")
 _USER = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _CRYPT = re.compile(
@@ -285,23 +284,6 @@ def certificate(text: str) -> str:
             " (write the name of its files without .crt: letters, digits and ._-)"
         )
     return text
-
-
-def hsts(text: str) -> str:
-    """Return what Strict-Transport-Security says; "" for off."""
-    if text.lower() == "off":
-        return ""
-    found = [_HSTS.fullmatch(one.strip()) for one in text.rstrip("; ").split(";")]
-    ages = [one[1] for one in found if one and one[1]]
-    if None in found or len(ages) != 1:
-        raise BadValueError(
-            f'{values.shown(text)} is nothing that Strict-Transport-Security says (write "max-age=31536000",'
-            ' and "; includeSubDomains" or "; preload" behind it, or "off")'
-        )
-    others = [any(one and one[group] for one in found) for group in (2, 3)]
-    said = [f"max-age={int(ages[0])}"]
-    said += [name for name, is_said in zip(("includeSubDomains", "preload"), others, strict=True) if is_said]
-    return "; ".join(said)
 
 
 def protocol(text: str) -> str:

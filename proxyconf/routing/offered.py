@@ -248,7 +248,7 @@ OPTIONS: Mapping[str, Option] = {
     "hsts": Option(
         "host",
         "hsts",
-        read=forms.hsts,
+        read=values.hsts,
         **_TEXT,
         type="a header's value, or `off`",
         default="as in `[nginx.tls]`",

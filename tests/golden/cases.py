@@ -14,14 +14,17 @@ import msgspec
 
 from proxyconf.model import Endpoint, Route, Snapshot
 from proxyconf.nginx.build import Build, parse_build
+from proxyconf.nginx.certificates import Certificate, CertificateSet
+from proxyconf.nginx.part import Part, file_name
 from proxyconf.nginx.site import Dialect, Renderer
-from proxyconf.options import LocationOptions, Options, Rate, ServiceOptions
-from proxyconf.tables import Listen, Nginx
+from proxyconf.options import HostOptions, LocationOptions, Options, Rate, ServiceOptions
+from proxyconf.tables import Listen, Nginx, Tls
 from proxyconf.units import ListenAddress, Network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxyconf.nginx.part import PartKind
     from proxyconf.nginx.site import Site
 
 HERE = Path(__file__).parent
@@ -52,7 +55,8 @@ def snapshot(*routes: Route, **endpoints: str | tuple[Endpoint, ...]) -> Snapsho
         name: (Endpoint(found),) if isinstance(found, str) else found for name, found in endpoints.items()
     }
     options = {one.service: one.options.service for one in routes if one.options.service != ServiceOptions()}
-    return Snapshot(tuple(sorted(routes, key=lambda one: one.claim)), services, options)
+    hosts = {one.host: one.options.host for one in routes if one.options.host != HostOptions()}
+    return Snapshot(tuple(sorted(routes, key=lambda one: one.claim)), services, options, hosts)
 
 
 def dialect(folder: Path = FOLDER, *, nginx: Build | None = None, **settings: object) -> Dialect:
@@ -153,6 +157,52 @@ BARE = frozenset(
 )
 
 
+def on_https(host: str, **asked: object) -> Route:
+    """Return a route to the service web whose host asks for what is *asked*."""
+    options = replace(HostOptions(), **asked)  # type: ignore[arg-type]
+    return replace(route(host, "/", "web"), options=Options(host=options))
+
+
+HTTPS = snapshot(
+    on_https("a.test"),
+    replace(
+        route("a.test", "/quiet", "web", response_headers=(("X-Robots-Tag", "none"),), maintenance=True),
+        options=Options(LocationOptions(maintenance=True), host=HostOptions()),
+    ),
+    on_https("both.a.test", https="both", hsts="max-age=1", http2=False),
+    on_https("closed.a.test", verify_client="on", certificate="other"),
+    on_https("default.test", https="redirect", missing="default", server_tokens=True),
+    on_https("known.a.test", https="only", verify_client="optional"),
+    on_https("none.test", https="only"),
+    on_https("off.a.test", https="off"),
+    on_https("plain.test"),
+    on_https("posts.a.test", other_redirect_status=308, certificate="unheard-of"),
+    route("a.test", "/.well-known/acme-challenge", "web"),
+    web="10.0.0.1:80",
+)
+
+
+def certificates() -> CertificateSet:
+    """Return a certificate for a.test and all below it, others without its names, and an authority."""
+    pem = (HERE / "a.test.pem").read_bytes()
+
+    def part(kind: PartKind, name: str) -> Part:
+        return Part(kind, name, file_name(kind, pem), pem)
+
+    names = {"a.test": ("*.a.test", "a.test"), "default": (), "other": ("other.test",)}
+    found = [
+        Certificate(name, f"/certs/{name}.crt", of, 0.0, 1e11, part("certificate", name))
+        for name, of in names.items()
+    ]
+    return CertificateSet(found, {"a.test": part("authority", "a.test")})
+
+
+def _secured(of: Dialect) -> Site:
+    renderer = Renderer(of)
+    renderer.certificates = certificates()
+    return renderer.render(HTTPS)
+
+
 def _cases() -> Mapping[str, Site]:
     every = Listen(http=(ListenAddress(":8080"), ListenAddress("[::1]:8081")), reuseport=True)
     proxies = (Network.parse("10.0.0.0/8"), Network.parse("fd00::/8"))
@@ -176,6 +226,13 @@ def _cases() -> Mapping[str, Site]:
         default_servers=frozenset({"8081"}),
     )
     authorities = Path("/etc/ssl/certs/ca-certificates.crt")
+    https = Listen(http=(ListenAddress("127.0.0.1:8080"),), https=(ListenAddress("127.0.0.1:8443"),))
+    tls = Tls(certificates=Path("/certs"), hsts="max-age=31536000; preload", challenge="/var/acme")
+    bothers = Tls(certificates=Path("/certs"), policy="modern", challenge="http://127.0.0.1:8402")
+    own = dialect(listen=https, tls=tls)
+    included = replace(
+        include, settings=Nginx(mode="include", listen=https, tls=bothers), build=build("nginx_org")
+    )
     bare = dialect(nginx=replace(build("debian"), ssl=False, without=BARE), keepalive=0)
     return {
         "empty": Renderer(dialect()).render(Snapshot()),
@@ -183,6 +240,9 @@ def _cases() -> Mapping[str, Site]:
         "include": Renderer(include).render(TWO_SERVICES),
         "ipv6_trusted": Renderer(with_ipv6(ipv6)).render(_IPV6),
         "locations": Renderer(dialect()).render(LOCATIONS),
+        "https": _secured(own),
+        "https_include": _secured(replace(included, default_servers=frozenset({"127.0.0.1:8443"}))),
+        "https_missing": _secured(replace(own, build=replace(own.build, ssl=False))),
         "services": Renderer(replace(dialect(), authorities=authorities)).render(SERVICES),
         "bare_locations": Renderer(bare).render(LOCATIONS),
         "bare_services": Renderer(bare).render(SERVICES),

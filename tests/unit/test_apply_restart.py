@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxyconf.apply import Generation
-    from proxyconf.nginx.parts import Part
+    from proxyconf.nginx.part import Part
 
 pytestmark = pytest.mark.looptime
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxyconf.model import Problem
 from proxyconf.nginx.blame import accused, conflicts, guilty
-from proxyconf.nginx.parts import Part
+from proxyconf.nginx.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,7 +31,7 @@ def test_what_is_written_out_is_the_default() -> None:
 @pytest.mark.parametrize(
     "struct",
     [
-        *(tables.Nginx, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log),
+        *(tables.Nginx, tables.Tls, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log),
         *(Etcd, Consul, Docker, File),
     ],
 )
@@ -40,7 +40,7 @@ def test_it_names_every_key(struct: type[Table]) -> None:
     text = EXAMPLE.read_text()
     assert [name for name in struct.__struct_fields__ if f"{name} =" not in text] in (
         [],
-        ["listen"],
+        ["listen", "tls"],
         ["password"],
         ["token", "password"],
     )

@@ -11,7 +11,7 @@ import pytest
 
 from proxyconf.errors import StateError
 from proxyconf.nginx.folder import Folder, parts_of
-from proxyconf.nginx.parts import Part
+from proxyconf.nginx.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.options import Rate
 from proxyconf.routing import forms
@@ -51,9 +52,9 @@ SSHA = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"
         pytest.param(forms.verify_client, "off", "", id="no client certificates"),
         pytest.param(forms.verify_client, "optional", "optional", id="client certificates"),
         pytest.param(forms.certificate, "_.example.com", "_.example.com", id="certificate"),
-        pytest.param(forms.hsts, "Off", "", id="no HSTS"),
+        pytest.param(values.hsts, "Off", "", id="no HSTS"),
         pytest.param(
-            forms.hsts,
+            values.hsts,
             "includeSubdomains;MAX-AGE=010; preload;",
             "max-age=10; includeSubDomains; preload",
             id="HSTS",
@@ -159,9 +160,9 @@ def test_what_is_understood(read: Callable[[Any], object], value: object, expect
         pytest.param(forms.missing, "defualt", "(did you mean 'default'?)", id="missing certificate"),
         pytest.param(forms.verify_client, "yes", "does not say whether", id="client certificates"),
         pytest.param(forms.certificate, "../key", "is no name of a certificate", id="certificate"),
-        pytest.param(forms.hsts, "max-age=1;;preload", "is nothing that Strict", id="nothing in HSTS"),
-        pytest.param(forms.hsts, "includeSubDomains", "is nothing that Strict", id="HSTS without an age"),
-        pytest.param(forms.hsts, "max-age=1; max-age=2", "is nothing that Strict", id="two ages"),
+        pytest.param(values.hsts, "max-age=1;;preload", "is nothing that Strict", id="nothing in HSTS"),
+        pytest.param(values.hsts, "includeSubDomains", "is nothing that Strict", id="HSTS without an age"),
+        pytest.param(values.hsts, "max-age=1; max-age=2", "is nothing that Strict", id="two ages"),
     ],
 )
 def test_what_is_not(read: Callable[[Any], object], value: object, why: str) -> None:
