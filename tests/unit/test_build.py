@@ -21,6 +21,7 @@ def test_debian() -> None:
         error_log_path="stderr",
         user="nobody",
         ssl=True,
+        http2=True,
     )
 
 
@@ -34,6 +35,7 @@ def test_nginx_org() -> None:
         error_log_path="/var/log/nginx/error.log",
         user="nginx",
         ssl=True,
+        http2=True,
     )
 
 
@@ -76,6 +78,22 @@ def test_the_kin(lines: str, flavour: str, version: tuple[int, ...]) -> None:
 )
 def test_keepalive_min_timeout(version: tuple[int, ...], has: bool) -> None:  # noqa: FBT001 - a parameter
     assert Build(version=version).keepalive_min_timeout is has
+
+
+@pytest.mark.parametrize(
+    ("version", "rejects", "by_host"),
+    [
+        ((1, 19, 3), False, False),
+        ((1, 19, 4), True, False),
+        ((1, 25, 0), True, False),
+        ((1, 25, 1), True, True),
+        ((), True, False),
+    ],
+)
+def test_what_of_tls_it_can(version: tuple[int, ...], rejects: bool, by_host: bool) -> None:  # noqa: FBT001 - parameters
+    """The kin of nginx of which no version is known are younger than the first, and take the older words."""
+    build = Build(version=version)
+    assert (build.rejects_handshakes, build.http2_by_host) == (rejects, by_host)
 
 
 def test_only_modules_that_are_there_have_a_temp_path() -> None:
