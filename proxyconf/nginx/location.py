@@ -33,12 +33,14 @@ class Beside:
 
     Attributes:
         headers: The host's own, which a location with others does not inherit.
+        http2: The host speaks HTTP/2.
         http: Stands in the http block.
         users: Name of a file for basic authentication to its content.
         problems: What is asked for and not done.
     """
 
     headers: tuple[Lines, ...] = ()
+    http2: bool = False
     http: list[Lines] = field(default_factory=list)
     users: dict[str, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -84,7 +86,7 @@ def locations_as_asked(
     Raises:
         BadValueError: Something can't be written.
     """
-    options = route.options.location
+    options, service = route.options.location, asked.get(route.service, _AS_USUAL)
     lines = list(_response_lines(route, beside.problems))
     if options.maintenance:
         lines.append(_RETRY_AFTER)
@@ -96,7 +98,7 @@ def locations_as_asked(
         lines.append(
             directive("return", quoting.status(options.redirect_status), quoting.redirect(options.redirect))
         )
-    elif why := _closed(options, dialect) or obstacle(asked.get(route.service, _AS_USUAL), dialect):
+    elif why := _closed(options, dialect) or obstacle(service, dialect, http2=beside.http2):
         beside.problems.append(Problem("route", route.where, f"answers 503, for {why}"))
         lines.append(_NOT_NOW)
     elif route.service not in live:
@@ -104,7 +106,7 @@ def locations_as_asked(
     else:
         lines += _access_lines(route, beside, dialect)
         headers = tuple(_own(route, options.request_headers, beside.problems))
-        exact, below = passing_lines(route, asked.get(route.service, _AS_USUAL), dialect, headers=headers)
+        exact, below = passing_lines(route, service, dialect, headers=headers)
         return locations(route.path, [*lines, *exact], [*lines, *below])
     return locations(route.path, lines, lines)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
-from proxyconf.nginx.location import Beside, locations, locations_as_asked
+from proxyconf.nginx.location import locations, locations_as_asked
 from proxyconf.nginx.part import Part, file_name
 from proxyconf.nginx.quoting import Lines, block, directive
-from proxyconf.nginx.server import Server, headers_of
+from proxyconf.nginx.server import Server, beside_of
 from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_block
 from proxyconf.options import NONE
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
+    from proxyconf.nginx.location import Beside
     from proxyconf.nginx.server import Begin
     from proxyconf.nginx.tls import Standing
     from proxyconf.options import HostOptions, ServiceOptions
@@ -88,7 +89,7 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
         if route.options is NONE and not asked:
             written[route.path] = _locations(route, live)
         else:
-            beside = beside or Beside(headers=headers_of(found, options, dialect))
+            beside = beside or beside_of(found, options, dialect)
             written[route.path] = locations_as_asked(route, asked, beside, live=live, dialect=dialect)
     written.setdefault("/", _NOT_FOUND)
     servers = Server(host, found, options, begin, dialect).blocks(written)

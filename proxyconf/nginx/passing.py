@@ -62,7 +62,15 @@ _SCRIPT = {
     "PATH_INFO": word("$fastcgi_path_info"),
     "DOCUMENT_URI": word("$document_uri"),
 }
-_FAMILIES = {"http": "proxy", "https": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi"}
+_FAMILIES = {
+    "http": "proxy",
+    "https": "proxy",
+    "grpc": "grpc",
+    "grpcs": "grpc",
+    "fastcgi": "fastcgi",
+    "uwsgi": "uwsgi",
+}
+_TLS = ("https", "grpcs")
 
 
 def proxy_lines(dialect: Dialect) -> Lines:
@@ -80,17 +88,23 @@ def proxy_lines(dialect: Dialect) -> Lines:
     )
 
 
-def obstacle(asked: ServiceOptions, dialect: Dialect) -> str:
-    """Return why requests can't be passed on as *asked*, with the mend; "" where they can."""
-    if asked.protocol in ("grpc", "grpcs"):
-        # `listen 80 http2` would shut out everybody else, before nginx 1.25.1
-        return f"{asked.protocol}: needs HTTP/2 from the client, which it has by TLS only (not supported yet)"
+def obstacle(asked: ServiceOptions, dialect: Dialect, *, http2: bool) -> str:
+    """Return why requests can't be passed on as *asked*, with the mend; "" where they can.
+
+    Args:
+        asked: Of the service.
+        dialect: For which nginx.
+        http2: The host speaks HTTP/2.
+    """
+    if asked.protocol in ("grpc", "grpcs") and not http2:
+        # by TLS only: `listen 80 http2` would shut out everybody else, before nginx 1.25.1
+        return f"{asked.protocol}: needs HTTP/2, and so a certificate for the host ([nginx.tls] certificates)"
     module = f"http_{_FAMILIES[asked.protocol]}_module"
     if module in dialect.build.without:
         return f"{asked.protocol}: this nginx is built without {module} (install one that has it)"
-    if asked.protocol == "https" and not dialect.build.ssl:
-        return "https: this nginx is built without http_ssl_module (install one that has it)"
-    if asked.protocol == "https" and asked.verify and not dialect.authorities:
+    if asked.protocol in _TLS and not dialect.build.ssl:
+        return f"{asked.protocol}: this nginx is built without http_ssl_module (install one that has it)"
+    if asked.protocol in _TLS and asked.verify and not dialect.authorities:
         return "verify: the system has no certificate authorities (install ca-certificates)"
     if asked.protocol == "fastcgi" and not asked.root:
         return "fastcgi: no root (name the folder of the scripts, where the program is)"
@@ -117,13 +131,18 @@ def passing_lines(
     if family == "proxy":
         if headers:  # one of its own, and a location inherits none
             lines += _header_lines(dialect, headers)
-        if asked.protocol == "https":
-            lines += _tls_lines(asked, dialect)
+        lines += _tls_lines(family, asked, dialect)
         return [*lines, _proxy_pass(route, asked, "")], [*lines, _proxy_pass(route, asked, "/")]
     if options.replace:
         lines.append(directive("rewrite", *quoting.rewriting(route.path, options.replace), word("break")))
-    lines += _program_lines(family, asked, dialect, headers)
-    lines.append(directive(quoting.identifier(f"{family}_pass"), quoting.upstream(route.service)))
+    if family == "grpc":
+        lines += _grpc_lines(asked, dialect, headers)
+        lines.append(
+            directive("grpc_pass", quoting.grpc_target(route.service, tls=asked.protocol == "grpcs"))
+        )
+    else:
+        lines += _program_lines(family, asked, dialect, headers)
+        lines.append(directive(quoting.identifier(f"{family}_pass"), quoting.upstream(route.service)))
     return lines, lines
 
 
@@ -138,6 +157,8 @@ def _tuning(family: str, options: LocationOptions) -> Iterator[Lines]:
     for name, seconds in (("send_timeout", options.send_timeout), ("read_timeout", options.read_timeout)):
         if seconds is not None:
             yield directive(quoting.identifier(f"{family}_{name}"), quoting.duration(seconds))
+    if family == "grpc":
+        return  # it never buffers
     if not options.buffering:
         yield directive(quoting.identifier(f"{family}_buffering"), word("off"))
     if not options.request_buffering:
@@ -160,14 +181,26 @@ def _header_lines(dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
         yield directive("proxy_set_header", quoting.header_name(name), value)
 
 
-def _tls_lines(asked: ServiceOptions, dialect: Dialect) -> Iterator[Lines]:
-    yield directive("proxy_ssl_server_name on")
-    yield directive("proxy_ssl_name", quoting.host_name(asked.name) if asked.name else word("$host"))
-    yield directive("proxy_ssl_protocols TLSv1.2 TLSv1.3")  # nginx before 1.23.4 leaves the newest out
+def _tls_lines(family: str, asked: ServiceOptions, dialect: Dialect) -> Iterator[Lines]:
+    if asked.protocol not in _TLS:
+        return
+    said = {
+        "server_name": word("on"),
+        "name": quoting.host_name(asked.name) if asked.name else word("$host"),
+        "protocols": word("TLSv1.2 TLSv1.3"),  # nginx before 1.23.4 leaves the newest out
+    }
     if asked.verify and dialect.authorities:
-        yield directive("proxy_ssl_verify on")
-        yield directive("proxy_ssl_verify_depth 5")
-        yield directive("proxy_ssl_trusted_certificate", quoting.file(dialect.authorities))
+        authorities = quoting.file(dialect.authorities)
+        said |= {"verify": word("on"), "verify_depth": word("5"), "trusted_certificate": authorities}
+    for name, value in said.items():
+        yield directive(quoting.identifier(f"{family}_ssl_{name}"), value)
+
+
+def _grpc_lines(asked: ServiceOptions, dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
+    yield directive("grpc_connect_timeout", quoting.duration(dialect.settings.connect_timeout))
+    for name, value in _with({**_HOST, **_forwarded(dialect), **_NO_PROXY}, headers):
+        yield directive("grpc_set_header", quoting.header_name(name), value)
+    yield from _tls_lines("grpc", asked, dialect)
 
 
 def _program_lines(family: str, asked: ServiceOptions, dialect: Dialect, headers: Pairs) -> Iterator[Lines]:

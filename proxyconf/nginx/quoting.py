@@ -195,6 +195,11 @@ def proxy_target(service: str, path: str = "", *, tls: bool = False) -> Token:
     return Token(f"{'https' if tls else 'http'}://{upstream(service)}{_new_path(path)}")
 
 
+def grpc_target(service: str, *, tls: bool) -> Token:
+    """Return what ``grpc_pass`` takes."""
+    return Token(f"{'grpcs' if tls else 'grpc'}://{upstream(service)}")
+
+
 def http_target(address: str) -> Token:
     """Return what ``proxy_pass`` takes to pass requests on to one *address*."""
     return Token(f"http://{endpoint(address)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.nginx import challenge, quoting, tls
+from proxyconf.nginx.location import Beside
 from proxyconf.nginx.passing import proxy_lines
 from proxyconf.nginx.quoting import Lines, block, directive, word
 
@@ -51,9 +52,10 @@ def begin_lines(dialect: Dialect) -> Begin:
     )
 
 
-def headers_of(found: Standing, asked: HostOptions, dialect: Dialect) -> tuple[Lines, ...]:
-    """Return the headers that all answers of a host's locations have; one with others must repeat them."""
-    return tls.hsts_lines(asked, dialect) if found.https in _ALONE else ()
+def beside_of(found: Standing, asked: HostOptions, dialect: Dialect) -> Beside:
+    """Return what the locations of a host have to know of it."""
+    headers = tls.hsts_lines(asked, dialect) if found.https in _ALONE else ()
+    return Beside(headers=headers, http2=found.https != "off" and tls.speaks_http2(asked, dialect))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Server:
         if self.found.https == "both":
             listens = (self.begin.http, self.begin.https)
             return (self._block(listens, (*secure, *challenges, *locations)),)
-        headers = headers_of(self.found, self.asked, self.dialect)
+        headers = beside_of(self.found, self.asked, self.dialect).headers
         https = self._block((self.begin.https,), (*secure, *headers, *locations))
         http = self._beside_https(routes.get(challenge.PATH) or challenges)
         return (*http, https)

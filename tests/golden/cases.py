@@ -178,6 +178,11 @@ HTTPS = snapshot(
     on_https("plain.test"),
     on_https("posts.a.test", other_redirect_status=308, certificate="unheard-of"),
     route("a.test", "/.well-known/acme-challenge", "web"),
+    route("grpc.a.test", "/", "grpc", ServiceOptions("grpc"), read_timeout=9.0, buffering=False),
+    route("grpcs.a.test", "/", "grpcs", ServiceOptions("grpcs", verify=True, name="in.test"), replace="/v1"),
+    route("grpcs.a.test", "/x", "grpcs", request_headers=(("X-User", "me"),)),
+    grpc="10.0.0.5:50051",
+    grpcs="10.0.0.6:50051",
     web="10.0.0.1:80",
 )
 
@@ -229,7 +234,7 @@ def _cases() -> Mapping[str, Site]:
     https = Listen(http=(ListenAddress("127.0.0.1:8080"),), https=(ListenAddress("127.0.0.1:8443"),))
     tls = Tls(certificates=Path("/certs"), hsts="max-age=31536000; preload", challenge="/var/acme")
     bothers = Tls(certificates=Path("/certs"), policy="modern", challenge="http://127.0.0.1:8402")
-    own = dialect(listen=https, tls=tls)
+    own = replace(dialect(listen=https, tls=tls), authorities=authorities)
     included = replace(
         include, settings=Nginx(mode="include", listen=https, tls=bothers), build=build("nginx_org")
     )

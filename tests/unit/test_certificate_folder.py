@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.key").unlink()
     (tmp_path / "a.key").symlink_to(
         "/proc/self/mem"
-    )  # of which the beginning can't be read, not even by root
+    )  # whose beginning not even root can read
     assert "can't be read" in whys(read(tmp_path))[0]
 
 
