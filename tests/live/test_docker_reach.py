@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.sources._docker_place import own_ids
-from tests.live.asking import container_of, network_of
-from tests.live.running import Running
+from tests.live.asking import container_of
+from tests.live.docker_running import run, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.live.asking import Place
     from tests.live.docker_engine import DockerEngine
+    from tests.live.running import Running
 
 pytestmark = pytest.mark.needs("root", "nginx", "nsenter")
 
 ADDRESS = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}}={{$net.IPAddress}} {{end}}"
-
-
-@contextmanager
-def serving(engine: DockerEngine, *settings: str, place: Place | None = None) -> Iterator[Running]:
-    """Run proxyconf and nginx on the engine's host, unless at *place*."""
-    flags = [flag for setting in settings for flag in ("-s", setting)]
-    where = place or network_of(engine)
-    with Running("--docker", "-s", f"docker.url={engine.url}", *flags, place=where) as proxy:
-        proxy.serve()
-        yield proxy
-
-
-async def run(
-    engine: DockerEngine, name: str, *options: str, networks: tuple[str, ...] = (), **labels: str
-) -> str:
-    """Start a container that answers *name*, for a.test; *labels* are further ones of ours."""
-    named = {"proxyconf.host": "a.test"} | {f"proxyconf.{label}": value for label, value in labels.items()}
-    return await engine.run(name, "-e", f"APP={name}", *options, labels=named, networks=networks)
 
 
 async def addresses(engine: DockerEngine, name: str) -> dict[str, str]:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.asking import network_of
-from tests.live.running import Running
+from tests.live.docker_running import run, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.live.docker_engine import DockerEngine
+    from tests.live.running import Running
 
 pytestmark = pytest.mark.needs("root", "nginx", "nsenter")
 
 LABELS = {"proxyconf.host": "a.test"}
-
-
-@contextmanager
-def serving(engine: DockerEngine) -> Iterator[Running]:
-    """Run proxyconf and nginx where containers are reached."""
-    with Running("--docker", "-s", f"docker.url={engine.url}", place=network_of(engine)) as proxy:
-        proxy.serve()
-        yield proxy
-
-
-async def run(engine: DockerEngine, name: str, *options: str, **labels: str) -> None:
-    """Start a container that answers *name*, for a.test; *labels* are further ones of ours."""
-    named = {f"proxyconf.{label}": value for label, value in labels.items()}
-    await engine.run(name, "-e", f"APP={name}", *options, labels=LABELS | named)
 
 
 def changes(proxy: Running) -> list[str]:
