@@ -11,12 +11,13 @@ import msgspec
 import structlog
 
 from proxyconf import __version__
-from proxyconf.model import Problem, Snapshot
+from proxyconf.model import Idle, Problem, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proxyconf.model import Change, Route
+    from proxyconf.nginx.certificates import Certificate
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,20 @@ class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
     applied_at: float | None = None
 
 
+class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate.
+
+    Attributes:
+        names: The host names that it is good for.
+        not_after: Unix time of its end.
+    """
+
+    name: str
+    file: str
+    names: tuple[str, ...]
+    not_after: float
+
+
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to bring a change into nginx.
 
@@ -137,6 +152,7 @@ class Status(msgspec.Struct, kw_only=True):
             ``refused`` (by nginx's check); ``failed`` (it is tried again). It is the site's, or in mode none
             the worst of the templates'.
         reason: Why it is not ``applied``.
+        idle: Containers that get no requests, as is to be expected.
     """
 
     nginx: NginxState
@@ -149,7 +165,9 @@ class Status(msgspec.Struct, kw_only=True):
     sources: list[SourceState] = []
     routes: list[RouteState] = []
     templates: list[TemplateState] = []
+    certificates: list[CertificateState] = []
     problems: list[Problem] = []
+    idle: list[Idle] = []
     history: list[Pass] = []
 
 
@@ -178,6 +196,7 @@ class Board:
         status.templates = list(self._templates.values())
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
+        status.idle = list(self._snapshot.idle)
         status.history = list(self._history)
         if self.nginx.mode == "none" and status.state == "applied" and status.templates:
             worst = min(status.templates, key=lambda one: _FROM_WORST.index(one.state))
@@ -290,6 +309,13 @@ class Board:
             tells.get(now.state, log.info)(f"template.{now.state}", dest=now.dest, reason=now.reason)
         done = Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason)
         self._history.append(done)
+
+    def certificates_found(self, certificates: Iterable[Certificate]) -> None:
+        """Note what hosts may be served with."""
+        self._status.certificates = [
+            CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
+            for one in certificates
+        ]
 
     def workers_counted(self, count: int, memory: int) -> None:
         """Note the old workers."""

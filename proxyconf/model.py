@@ -47,6 +47,19 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """A container that gets no requests, as is to be expected: no problem.
+
+    Attributes:
+        container: Its name.
+        why: The reason and, where there is one, in parentheses what to do about it.
+    """
+
+    container: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container as an engine lists it.
 
@@ -115,6 +128,8 @@ class Listing:
         containers: In any order.
         removed: Containers that are gone since a moment ago: until they are replaced, their hosts stay known.
         reach: How to get to them.
+        host_rule: Gives those a host that name none; "" for no rule.
+        own: The id of the proxy's own container, or of the one whose network it shares; "" for none.
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
         urgent: A death is among the changes: apply without waiting for quiet.
@@ -131,6 +146,8 @@ class Listing:
     containers: tuple[Container, ...] = ()
     removed: tuple[Container, ...] = ()
     reach: Reach = Reach()
+    host_rule: str = ""
+    own: str = ""
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
     urgent: bool = False
@@ -207,6 +224,7 @@ class Route:
         source: Name of the source.
         born: Age within that source; smaller is older.
         options: What else it asks for.
+        implied: A rule made it, so that it yields to every other.
     """
 
     host: str
@@ -217,6 +235,7 @@ class Route:
     source: str
     born: int = 0
     options: Options = NO_OPTIONS
+    implied: bool = False
 
     @property
     def claim(self) -> str:
@@ -231,6 +250,7 @@ class Claims:
     Attributes:
         pairs: As in the listing; templates are given them as they are.
         containers: As in the listing.
+        idle: Containers that are known and get no requests.
         last_good: Key of a bad value to the entry that its member or route is kept from.
     """
 
@@ -239,6 +259,7 @@ class Claims:
     routes: tuple[Route, ...] = ()
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
+    idle: tuple[Idle, ...] = ()
     problems: tuple[Problem, ...] = ()
     last_good: Mapping[str, Entry] = field(default_factory=dict)
 
@@ -254,6 +275,7 @@ class Snapshot:
         hosts: A host to what its routes ask for, where that is anything.
         pairs: Full name, with a leading slash and without a final one, to entry; in any order.
         containers: Sorted by name.
+        idle: Sorted.
         problems: Sorted.
     """
 
@@ -263,4 +285,5 @@ class Snapshot:
     hosts: Mapping[str, HostOptions] = field(default_factory=dict)
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
+    idle: tuple[Idle, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxyconf.board import Pass, RouteState, SourceState, Status, TemplateState
+    from proxyconf.board import CertificateState, Pass, RouteState, SourceState, Status, TemplateState
 
 _PASSES = 5
 _ENDPOINTS = 4
@@ -100,18 +100,23 @@ def _lines(status: Status, now: float) -> Iterator[str]:
         yield from ("", click.style(f"routes ({len(status.routes)}{wish})", bold=True))
         for route in status.routes:
             yield f"  {_route_line(route)}"
-    if status.templates:
-        yield from ("", click.style(f"templates ({len(status.templates)})", bold=True))
-        for template in status.templates:
-            yield f"  {_template_line(template, now)}"
-    if status.problems:
-        yield from ("", click.style(f"problems ({len(status.problems)})", bold=True))
-        for problem in status.problems:
-            yield f"  {click.style(problem.what, fg=_BAD)} {problem.where}: {problem.why}"
+    certificates = [_certificate_line(one, now) for one in status.certificates]
+    yield from _section("certificates", certificates)
+    yield from _section("templates", [_template_line(template, now) for template in status.templates])
+    problems = [f"{click.style(one.what, fg=_BAD)} {one.where}: {one.why}" for one in status.problems]
+    yield from _section("problems", problems)
+    idle = [f"{one.container}: {one.why}" for one in status.idle]
+    yield from _section("containers that get no requests", idle)
     if status.history:
         yield from ("", click.style("last changes", bold=True))
         for done in reversed(status.history[-_PASSES:]):
             yield f"  {_pass_line(done, now)}"
+
+
+def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ("", click.style(f"{title} ({len(lines)})", bold=True))
+        yield from (f"  {line}" for line in lines)
 
 
 def _nginx_lines(status: Status, now: float) -> Iterator[str]:
@@ -152,6 +157,13 @@ def _route_line(route: RouteState) -> str:
     if more := len(route.endpoints) - _ENDPOINTS:
         shown += f" and {more} more" if more > 0 else ""
     return f"{route.host}{path} -> {route.service} ({shown}) from {route.source}"
+
+
+def _certificate_line(certificate: CertificateState, now: float) -> str:
+    left_s = certificate.not_after - now
+    day = time.strftime("%Y-%m-%d", time.gmtime(certificate.not_after))
+    end = f"until {day}, {_age(left_s)} from now" if left_s > 0 else click.style(f"expired on {day}", fg=_BAD)
+    return f"{certificate.name}: {', '.join(certificate.names)} {end}"
 
 
 def _template_line(template: TemplateState, now: float) -> str:

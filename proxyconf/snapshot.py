@@ -3,7 +3,7 @@
 Who wins: a key that two sources hold belongs to the source that comes first in the configuration; a host and
 path claimed twice to the claim whose service can serve, else to its current owner, else to the first source,
 else to the older claim, else to the lesser key. (So a container that has ended does not keep a host from its
-successor.) The loser is a problem. A route that the host rule made yields to every other.
+successor.) The loser is a problem. A route that a rule made yields to every other.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
 
 _ADDRESS = attrgetter("endpoint.address")
+_BY_CONTAINER = attrgetter("container", "why")
 _BY_NAME = attrgetter("name", "id")
 
 
@@ -37,7 +38,6 @@ class _Claimed:
     """A route with what ranks it."""
 
     route: Route
-    implied: bool
     position: int
 
 
@@ -66,6 +66,7 @@ def merge(
     hosts = _host_options(settled, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
+    idle = [container for one in claims for container in one.idle]
     return Snapshot(
         settled,
         services,
@@ -73,6 +74,7 @@ def merge(
         hosts,
         pairs,
         tuple(sorted(containers, key=_BY_NAME)),
+        tuple(sorted(idle, key=_BY_CONTAINER)),
         tuple(sorted(set(problems), key=str)),
     )
 
@@ -108,9 +110,7 @@ def _pairs(claims: Sequence[Claims], problems: list[Problem]) -> Mapping[str, En
 def _first_holders(claims: Sequence[Claims], problems: list[Problem]) -> tuple[list[Member], list[_Claimed]]:
     """Return the members and routes, each key once."""
     if len(claims) == 1:
-        return list(claims[0].members), [
-            _Claimed(route, implied=False, position=0) for route in claims[0].routes
-        ]
+        return list(claims[0].members), [_Claimed(route, position=0) for route in claims[0].routes]
     members: dict[str, Member] = {}
     routes: dict[str, _Claimed] = {}
     for position, one in enumerate(claims):
@@ -119,7 +119,7 @@ def _first_holders(claims: Sequence[Claims], problems: list[Problem]) -> tuple[l
             if holder is not member:
                 problems.append(_held_twice("endpoint", member.where, holder.where))
         for route in one.routes:
-            held = routes.setdefault(route.key, _Claimed(route, implied=False, position=position))
+            held = routes.setdefault(route.key, _Claimed(route, position=position))
             if held.route is not route:
                 problems.append(_held_twice("route", route.where, held.route.where))
     return list(members.values()), list(routes.values())
@@ -153,8 +153,9 @@ def _implied(
             where=f"{oldest.where} (host rule)",
             source="",
             born=oldest.born,
+            implied=True,
         )
-        found.append(_Claimed(route, implied=True, position=0))
+        found.append(_Claimed(route, position=0))
     return found
 
 
@@ -174,8 +175,8 @@ def _twins(routes: Iterable[_Claimed], problems: list[Problem]) -> list[_Claimed
         options = Options(
             LocationOptions(redirect=f"//{host}"), host=replace(route.options.host, www=False, certificate="")
         )
-        redirect = replace(route, host=twin, path="/", key=f"{route.key}/www", options=options)
-        found.append(_Claimed(redirect, implied=True, position=0))
+        redirect = replace(route, host=twin, path="/", key=f"{route.key}/www", options=options, implied=True)
+        found.append(_Claimed(redirect, position=0))
     return found
 
 
@@ -269,7 +270,7 @@ def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: Abstr
     def rank(claimed: _Claimed) -> tuple[bool, bool, bool, int, int, str]:
         route = claimed.route
         owned = owners.get(route.claim) == (route.source, route.key)
-        return claimed.implied, route.service not in live, not owned, claimed.position, route.born, route.key
+        return route.implied, route.service not in live, not owned, claimed.position, route.born, route.key
 
     return min(rivals, key=rank).route
 

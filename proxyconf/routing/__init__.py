@@ -32,6 +32,7 @@ class Reader:
             routes=keys.routes + containers.routes,
             pairs=listing.pairs,
             containers=listing.containers,
+            idle=containers.idle,
             problems=listing.problems + keys.problems + containers.problems,
             last_good=keys.last_good,
         )

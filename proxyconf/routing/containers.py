@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.errors import BadValueError
-from proxyconf.model import Claims, Endpoint, Member, Problem, Route
+from proxyconf.model import Claims, Endpoint, Idle, Member, Problem, Route
 from proxyconf.routing.addresses import locate
-from proxyconf.routing.labels import read_labels
+from proxyconf.routing.labels import ENABLE, Wishes, read_labels
 from proxyconf.routing.nginx_proxy import beside, read_variables
+from proxyconf.routing.ruled import Ruling, rule_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from proxyconf.model import Container, Listing, Reach
-    from proxyconf.routing.labels import Wish, Wishes
+    from proxyconf.routing.labels import Wish
 
 _BY_AGE = attrgetter("container.created")
 _BY_ID = attrgetter("id")
@@ -23,19 +25,40 @@ _BY_KEY = attrgetter("key")
 _SIDELINED = {
     "paused": "it is paused (docker unpause)",
     "restarting": "it ends again and again (see docker logs)",
+    "dead": "the engine failed to remove it (docker rm -f)",
 }
+_IDLE = {
+    "created": "it was not started yet (docker start)",
+    "exited": "it has ended (docker start)",
+}
+_REMOVED = "it was removed a moment ago (its hosts stay known for a minute, as it may be replaced)"
 _SERVING = ("", "healthy")
 _UNHEALTHY = "it is unhealthy (see its health check: docker inspect)"
 
 
+class _Terms(NamedTuple):
+    """What else of a listing counts for a container."""
+
+    reach: Reach
+    host_rule: str
+    own: str
+
+
 class _Seen(NamedTuple):
-    """A container as it was read."""
+    """A container as it was read.
+
+    Attributes:
+        ports: Those that it exposes when it runs: at other times, engines list none.
+    """
 
     container: Container
-    reach: Reach
+    terms: _Terms
+    ports: tuple[int, ...]
+    ruling: Ruling
     wishes: Wishes
     routes: tuple[Route, ...]
     members: tuple[Member, ...]
+    idle: str
     problems: tuple[Problem, ...]
 
 
@@ -52,44 +75,53 @@ class Containers:
             [self._seen_of(container, before, listing) for container in sorted(containers, key=_BY_ID)]
             for containers in (listing.containers, listing.removed)
         )
-        routes = [route for one in here for route in one.routes] + _bereft(gone, here)
+        found = here + _bereft(gone, here)
         return Claims(
             listing.source,
-            members=tuple(sorted((member for one in here for member in one.members), key=_BY_KEY)),
-            routes=tuple(sorted(routes, key=_BY_KEY)),
-            problems=tuple(problem for one in here for problem in one.problems),
+            members=tuple(sorted((member for one in found for member in one.members), key=_BY_KEY)),
+            routes=tuple(sorted((route for one in found for route in one.routes), key=_BY_KEY)),
+            idle=tuple(Idle(one.container.name, one.idle) for one in found if one.idle),
+            problems=tuple(problem for one in found for problem in one.problems),
         )
 
     def _seen_of(self, container: Container, before: Mapping[str, _Seen], listing: Listing) -> _Seen:
         known = before.get(container.id)
-        if known is None or known.container != container or known.reach != listing.reach:
+        if known is None or known.container != container or known.terms != _terms(listing):
             known = _look(container, known, listing)
         self._seen[container.id] = known
         return known
 
 
-def _bereft(gone: Iterable[_Seen], here: Sequence[_Seen]) -> list[Route]:
-    """Return the routes of removed containers, the newest first, that nothing has taken the place of yet.
+def _bereft(gone: Iterable[_Seen], here: Iterable[_Seen]) -> list[_Seen]:
+    """Return the removed containers, with those of their routes that nothing has taken the place of yet.
 
     What has the name of a removed container says all that is to be said: it may have other hosts now.
     """
     names = {one.container.name for one in here if _was_started(one.container)}
     left = [one for one in gone if one.container.name not in names]
     claimed = {route.claim for one in here for route in one.routes} if left else set()
-    routes = []
+    found = []
     for one in sorted(left, key=_BY_AGE, reverse=True):
-        routes += [route for route in one.routes if route.claim not in claimed]
-        claimed |= {route.claim for route in one.routes}
-    return routes
+        if routes := tuple(route for route in one.routes if route.claim not in claimed):
+            found.append(one._replace(routes=routes, idle=_REMOVED, problems=()))
+            claimed |= {route.claim for route in routes}
+    return found
+
+
+def _terms(listing: Listing) -> _Terms:
+    return _Terms(listing.reach, listing.host_rule, listing.own)
 
 
 def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen:
-    """Read one container; its labels and variables, which stay, only once (but it can be renamed)."""
-    if before and _identity(before.container) == _identity(container):
+    """Read one container; what it asks for, which stays, only once (but it can be renamed)."""
+    ports = container.ports
+    if before and not ports and container.state != "running":
+        ports = before.ports
+    ruling = rule_on(replace(container, ports=ports), listing)
+    if before and before.ruling == ruling and _identity(before.container) == _identity(container):
         wishes, routes = before.wishes, before.routes
     else:
-        variables = read_variables(container.name, container.env, container.labels)
-        wishes = beside(read_labels(container.name, container.labels), variables)
+        wishes = _wishes(container, ruling)
         asked = wishes.wishes if _was_started(container) else ()
         routes = tuple(route for wish in asked for route in _routes(container, wish, listing.source))
     members: list[Member] = []
@@ -103,7 +135,40 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
             members += found if _may_serve(container, wish) else ()
     if wishes.wishes and (reason := _sidelined(container, wishes.wishes)):
         problems.append(Problem("container", container.name, reason))
-    return _Seen(container, listing.reach, wishes, routes, tuple(members), tuple(dict.fromkeys(problems)))
+    return _Seen(
+        container,
+        _terms(listing),
+        ports,
+        ruling,
+        wishes,
+        routes,
+        tuple(members),
+        "" if problems else _idle(container, wishes) or ruling.idle,
+        tuple(dict.fromkeys(problems)),
+    )
+
+
+def _wishes(container: Container, ruling: Ruling) -> Wishes:
+    """Return what labels and variables of a container ask for."""
+    labels = read_labels(container.name, container.labels, ruled=ruling.host)
+    if not labels.enabled:
+        return labels
+    wishes = beside(labels, read_variables(container.name, container.env, container.labels))
+    if ruling.problem:
+        wishes = replace(wishes, problems=(*wishes.problems, ruling.problem))
+    return wishes
+
+
+def _idle(container: Container, wishes: Wishes) -> str:
+    """Return why a container gets no requests where that is to be expected."""
+    if not wishes.enabled:
+        return f"its label {ENABLE} is false"
+    if not wishes.wishes:
+        return ""
+    if container.state != "running":
+        return _IDLE.get(container.state, f"it is {container.state}")
+    waits = container.health == "starting" and any(wish.health == "require" for wish in wishes.wishes)
+    return "its health check has not passed yet" if waits else ""
 
 
 def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
@@ -147,6 +212,7 @@ def _routes(container: Container, wish: Wish, source: str) -> list[Route]:
             source=source,
             born=container.created,
             options=wish.options,
+            implied=wish.by_rule,
         )
         for host in wish.hosts
     ]

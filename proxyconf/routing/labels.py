@@ -7,6 +7,7 @@
     proxyconf.network, .weight, .backup         of the endpoint
     proxyconf.health = prefer                   with a health check: require (default: no requests until it is
                                                 healthy), prefer (none while another endpoint serves), ignore
+    proxyconf.enable = false                    the container is passed over, whatever else it says
     proxyconf.OPTION = value                    what is in `offered.OPTIONS`
     proxyconf.request_header.X-Name = value     and one of several
     proxyconf.NAME.host, proxyconf.NAME.port    a further route of the same container; what it does not say of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 PREFIX = "proxyconf."
+ENABLE = "proxyconf.enable"
 Health = Literal["require", "prefer", "ignore"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -57,6 +59,7 @@ class Wish:
         backup: Of the endpoint.
         health: What the container's health check, if there is one, means to the endpoint.
         options: What else the routes ask for.
+        by_rule: The host rule named the host, for nothing else did.
     """
 
     name: str
@@ -70,10 +73,14 @@ class Wish:
     health: Health = "require"
     options: Options = NONE
     fallback_port: int = 0
+    by_rule: bool = False
 
     def service_of(self, host: str) -> str:
-        """Return the service that *host* leads to: the default has a slash, so no named one is like it."""
-        return self.service or host + self.path
+        """Return the service that *host* leads to: the default has a slash, so no named one is like it.
+
+        A container that did not ask for a host shares no load with those that did.
+        """
+        return self.service or ("rule:" if self.by_rule else "") + host + self.path
 
     def label(self, option: str) -> str:
         """Return the label that sets *option*."""
@@ -81,19 +88,35 @@ class Wish:
 
     def setting(self, option: str) -> str:
         """Return what sets *option*, for people: a label, unless this was not read from labels."""
-        return f"label {self.label(option)}"
+        return "host rule" if self.by_rule and option == "host" else f"label {self.label(option)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What all labels of a container ask for, by name."""
+    """What all labels of a container ask for, by name.
+
+    Attributes:
+        enabled: Otherwise nothing counts that the container says, not here and not elsewhere.
+    """
 
     wishes: tuple[Wish, ...] = ()
     problems: tuple[Problem, ...] = ()
+    enabled: bool = True
 
 
-def read_labels(container: str, labels: Mapping[str, str]) -> Wishes:
-    """Read the labels of the container that is called *container*."""
+def names_host(labels: Mapping[str, str]) -> bool:
+    """Tell whether *labels* name a host, be it a bad one."""
+    return any(label.startswith(PREFIX) and _parts(label)[1] == "host" for label in labels)
+
+
+def read_labels(container: str, labels: Mapping[str, str], *, ruled: str = "") -> Wishes:
+    """Read the labels of the container that is called *container*.
+
+    Args:
+        container: Its name.
+        labels: They.
+        ruled: The host that the host rule gives it, as they name none; "" for none.
+    """
     groups: dict[str, _Group] = {"": _Group()}
     problems = []
     for label in sorted(label for label in labels if label.startswith(PREFIX)):
@@ -101,11 +124,18 @@ def read_labels(container: str, labels: Mapping[str, str]) -> Wishes:
             _take(label, labels[label].strip(), groups)
         except BadValueError as exc:
             problems.append(_problem(container, label, exc))
+    unnamed = groups[""]
+    if not unnamed.good.pop("enable", True):
+        return Wishes(enabled=False)
+    if "enable" in unnamed.bad:
+        return Wishes(problems=tuple(problems), enabled=False)
+    if ruled:
+        unnamed.good["host"] = (ruled,)
     wishes: list[Wish] = []
     for name in sorted(groups):
         try:
             if (wish := _wish(name, groups)) and (wish := _without_claimed(wish, wishes)):
-                wishes.append(wish)
+                wishes.append(replace(wish, by_rule=True) if ruled and wish.hosts else wish)
         except _LabelError as exc:
             problems.append(_problem(container, exc.label, exc))
     return Wishes(tuple(wishes), tuple(problems))
@@ -148,6 +178,8 @@ def _take(label: str, text: str, groups: dict[str, _Group]) -> None:
     group = groups.setdefault(name, _Group())
     said = f"{option}.{key}" if key else option
     group.bad.add(said)
+    if name and option == "enable":
+        raise BadValueError(f"no such label (write {ENABLE}, which is of the whole container)")
     if option in _KEYED:
         group.good[option] = _with_pair(group.pairs.setdefault(option, {}), option, key, text)
     elif option in _READERS:
@@ -282,6 +314,7 @@ _OF_LABELS: dict[str, Callable[[str], object]] = {
     "weight": values.weight,
     "backup": forms.switch,
     "health": _health,
+    "enable": forms.switch,
 }
 _FIELDS = {"host": "hosts"}
 _OF_THE_ENDPOINT = {"port", "network", "weight", "backup", "health"}

@@ -56,11 +56,16 @@ class VariableWish(Wish):
         return f"variable {'VIRTUAL_PORT' if alone else self.variable}"
 
 
+def names_host(env: Mapping[str, str]) -> bool:
+    """Tell whether variables name a host, be it a bad one."""
+    return any(env.get(name, "").strip() for name in (_HOST, _MULTIPORTS))
+
+
 def read_variables(container: str, env: Mapping[str, str], labels: Mapping[str, str]) -> Wishes:
     """Read the variables, and nginx-proxy's labels, of the container that is called *container*."""
-    given = {name: text for name, text in env.items() if name in VARIABLES and text.strip()}
-    if _HOST not in given and _MULTIPORTS not in given:
+    if not names_host(env):
         return Wishes()
+    given = {name: text for name, text in env.items() if name in VARIABLES and text.strip()}
     given |= {name: text for name, text in labels.items() if name.startswith(PREFIX)}
     reading = _Reading(container, given)
     options = _options(reading)

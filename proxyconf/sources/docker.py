@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import BadValueError, UsageError
+from proxyconf.host_rule import check_rule
 from proxyconf.model import Listing, Problem
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
@@ -58,6 +59,9 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
         api_version: ``auto``, or a version of the API where a proxy hides the engine's: ``1.41``.
         filter: Which containers count at all, by their labels, in the syntax of Kubernetes' selectors:
             ``env=prod, !internal, tier in (web, api)``. The others are as if they were not there.
+        host_rule: Gives those a host that name none, neither by a label nor by a variable:
+            ``{container}.example.com``, or with ``{service}`` and ``{project}`` of Docker Compose. "" for
+            none.
         env: Whether to read those variables of containers that say how to route (VIRTUAL_HOST and its like),
             for which each is inspected once.
         network: The network in which nginx gets to containers, as ``docker network ls`` prints it. Default:
@@ -78,6 +82,7 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     key: Path | None = None
     api_version: str = "auto"
     filter: str = ""
+    host_rule: str = ""
     env: bool = True
     network: str = ""
     address: Mode = "auto"
@@ -104,6 +109,11 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Doc
         selector = read_selector(settings.filter)
     except BadValueError as exc:
         raise UsageError(f"[{name}] filter: {exc}") from exc
+    try:
+        if settings.host_rule:
+            check_rule(settings.host_rule)
+    except BadValueError as exc:
+        raise UsageError(f"[{name}] host_rule: {exc}") from exc
     return DockerSource(name, settings, address_of(name, settings), selector)
 
 
@@ -228,6 +238,8 @@ class DockerSource:
                 network=policy.network,
                 mode=policy.address,
             ),
+            host_rule=policy.host_rule,
+            own=next((container.id for container in containers if container.id in self._own), ""),
             problems=tuple(problems),
             urgent=urgent,
         )

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxyconf.board import AppliedState, Board, NginxState, Pass, RouteState
-from proxyconf.model import Change, Container, Endpoint, Listing, Problem, Route, Snapshot
+from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
 from tests.unit.fakes import listing
 
 if TYPE_CHECKING:
@@ -109,6 +109,14 @@ def test_routes_have_their_endpoints(board: Board) -> None:
         ),
         RouteState(host="b.test", path="/", service="gone", source="etcd routes/b", endpoints=()),
     ]
+
+
+def test_containers_that_get_no_requests_are_not_logged(
+    board: Board, logs: list[MutableMapping[str, object]]
+) -> None:
+    idle = Idle("web-1", "it has ended")
+    board.snapshot_made(Snapshot(idle=(idle,)), ())
+    assert (board.status().idle, events(logs)) == ([idle], [])
 
 
 def test_problems_are_logged_when_they_come_and_go(

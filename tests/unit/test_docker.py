@@ -344,6 +344,12 @@ async def test_variables_are_read_once(engine: ScriptedEngine) -> None:
     assert (inspects(engine, "web"), inspects(engine, "api")) == (1, 1)
 
 
+async def test_the_rule_for_hosts_goes_with_the_containers(engine: ScriptedEngine) -> None:
+    async with watching(engine, host_rule="{container}.test") as listings:
+        listing = await anext(listings)
+    assert (listing.host_rule, listing.own) == ("{container}.test", "")
+
+
 async def test_a_removed_container_is_told_with_what_it_asked_for(engine: ScriptedEngine) -> None:
     """Unless the filter leaves it out."""
     engine.containers = [row("web", Labels={"env": "prod"}), row("other")]
@@ -565,6 +571,11 @@ async def test_what_arrives_while_the_consumer_is_busy_is_kept(engine: ScriptedE
         pytest.param({"api_version": "latest"}, "api_version: 'latest' is no version", id="version"),
         pytest.param({"address": "host"}, "address: ", id="address"),
         pytest.param({"filter": "env prod"}, r"\[docker\] filter: 'env prod' is no selector", id="filter"),
+        pytest.param(
+            {"host_rule": "{name}.test"},
+            r"\[docker\] host_rule: there is no {name} \(known: ",
+            id="host rule",
+        ),
         pytest.param({"poll": "0s"}, "poll: must be more than 0", id="poll"),
         pytest.param({"relist": "0s"}, "relist: must be more than 0", id="relist"),
         pytest.param({"timeout": "0s"}, "timeout: must be more than 0", id="timeout"),

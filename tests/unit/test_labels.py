@@ -91,6 +91,15 @@ def test_other_labels_are_passed_over() -> None:
     assert (read.wishes, read.problems) == ((), ())
 
 
+def test_a_container_that_is_not_enabled_asks_for_nothing() -> None:
+    """Not even what is wrong with its other labels is said."""
+    labels = {"host": "a.test", "api__host": "b.test", "port": "x"}
+    read = read_labels("web-1", spelled_out(labels | {"enable": "False"}))
+    assert (read.wishes, read.problems, read.enabled) == ((), (), False)
+    (wish,) = wishes(host="a.test", enable="true")
+    assert wish == Wish("", ("a.test",))
+
+
 def test_the_default_service_is_like_no_name() -> None:
     (wish,) = wishes(host="a.test", path="/api")
     assert wish.service_of("a.test") == "a.test/api"
@@ -109,6 +118,13 @@ def test_the_default_service_is_like_no_name() -> None:
         pytest.param({"host": "a.test", "network": ""}, "network", "no network is named", id="network"),
         pytest.param(
             {"host": "a.test", "service": "a/b"}, "service", "is no name of a service", id="service"
+        ),
+        pytest.param({"host": "a.test", "enable": "no"}, "enable", 'neither "true" nor "false"', id="enable"),
+        pytest.param(
+            {"api__host": "a.test", "api__enable": "false"},
+            "api.enable",
+            "no such label (write proxyconf.enable, which is of the whole container)",
+            id="enable under a name",
         ),
         pytest.param({"hots": "a.test"}, "hots", "did you mean 'host'?", id="spelling"),
         pytest.param({"api__prot": "80"}, "api.prot", "did you mean 'proto'?", id="spelling under a name"),

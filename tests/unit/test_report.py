@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from proxyconf.board import AppliedState, NginxState, Pass, RouteState, SourceState, Status
-from proxyconf.model import Problem
+from proxyconf.model import Idle, Problem
 from proxyconf.report import as_json, as_text, outcome_line
 
 NOW = 1_700_000_000.0
@@ -110,6 +110,9 @@ def test_what_a_person_wants_to_know() -> None:
             "  route etcd b: bad (mend it)",
             id="a problem",
         ),
+        pytest.param(
+            status(idle=[Idle("web-1", "it has ended")]), "  web-1: it has ended", id="an idle container"
+        ),
         pytest.param(status(started=NOW - 3 * 86400), "proxyconf 1.2.3, pid 42, up 3 d", id="days"),
         pytest.param(status(started=NOW + 60), "proxyconf 1.2.3, pid 42, up 0 s", id="a clock set back"),
     ],
@@ -120,7 +123,7 @@ def test_what_else_there_may_be(shown: Status, line: str) -> None:
 
 def test_nothing_is_said_of_what_there_is_not() -> None:
     text = "\n".join(lines(status(applied=None)))
-    for word in ("applied:", "problems", "last changes", "does not run", "old workers"):
+    for word in ("applied:", "problems", "containers", "last changes", "does not run", "old workers"):
         assert word not in text
 
 

@@ -238,6 +238,7 @@ def test_an_unhealthy_one_that_serves_is_said_to(wanted: str, why: list[str]) ->
         pytest.param("running", "unhealthy", "it is unhealthy (see", id="unhealthy"),
         pytest.param("paused", "", "it is paused (docker unpause)", id="paused"),
         pytest.param("restarting", "", "it ends again and again (see", id="restarting"),
+        pytest.param("dead", "", "the engine failed to remove it (docker rm -f)", id="dead"),
     ],
 )
 def test_why_one_that_should_serve_does_not_is_said(state: str, health: str, reason: str) -> None:
@@ -264,6 +265,35 @@ def test_one_that_ends_again_and_again_has_to_last_first(state: str) -> None:
 )
 def test_what_is_to_be_expected_is_no_problem(state: str, health: str) -> None:
     assert read(replace(WEB, state=state, health=health)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "idle"),
+    [
+        pytest.param("created", "", ["it was not started yet (docker start)"], id="created"),
+        pytest.param("exited", "", ["it has ended (docker start)"], id="exited"),
+        pytest.param("stopping", "", ["it is stopping"], id="a word of podman's"),
+        pytest.param("running", "starting", ["its health check has not passed yet"], id="starting"),
+        pytest.param("running", "healthy", [], id="healthy"),
+        pytest.param("running", "unhealthy", [], id="unhealthy, which is a problem"),
+        pytest.param("paused", "", [], id="paused, which is a problem"),
+    ],
+)
+def test_why_it_gets_no_requests_is_said_where_that_is_no_problem(
+    state: str, health: str, idle: list[str]
+) -> None:
+    claims = read(replace(WEB, state=state, health=health))
+    assert [(one.container, one.why) for one in claims.idle] == [("web-1", why) for why in idle]
+    assert read(replace(WEB, labels={}, state=state, health=health)).idle == (), "it is none of ours"
+
+
+def test_one_that_starts_and_serves_is_not_idle() -> None:
+    assert read(replace(labelled(host="a.test", health="ignore"), health="starting")).idle == ()
+
+
+def test_variables_of_one_that_is_not_enabled_do_not_count() -> None:
+    container = replace(labelled(enable="false"), env={"VIRTUAL_HOST": "a.test"})
+    assert (read(container).routes, read(container).problems) == ((), ())
 
 
 def test_a_container_in_the_making_asks_for_nothing_yet() -> None:
@@ -330,6 +360,8 @@ def after_removal(*here: Container, removed: Container = WEB) -> list[tuple[str,
     claims = reader.read(Listing("docker", containers=here, removed=(gone,)))
     assert not [member for member in claims.members if member.key.startswith(removed.id)]
     assert claims.problems == ()
+    left = {"web-1"} if any(route.key.startswith(removed.id) for route in claims.routes) else set()
+    assert {one.container for one in claims.idle if one.why.startswith("it was removed a moment ago")} == left
     return [(route.claim, route.where.split()[1]) for route in claims.routes]
 
 

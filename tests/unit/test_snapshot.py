@@ -199,6 +199,7 @@ def test_the_host_rule_gives_a_route_to_a_service_without_one() -> None:
             where="etcd services/web/10.0.0.2:80 (host rule)",
             source="",
             born=7,
+            implied=True,
         ),
     )
     assert snapshot.problems == ()
