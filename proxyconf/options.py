@@ -15,6 +15,8 @@ Https = Literal["redirect", "both", "only", "off"]
 """Where a host with a certificate is: on https, with http sent there; on both; on one of them only."""
 Missing = Literal["http", "default"]
 """What a host without a certificate has: http alone, or the default certificate."""
+Policy = Literal["modern", "intermediate"]
+"""Which TLS clients may speak: 1.3 only, or 1.2 too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class HostOptions:
         missing: What it has without a certificate.
         hsts: What ``Strict-Transport-Security`` says on https; "" for nothing.
         http2: Whether https speaks HTTP/2, too.
+        tls_policy: What it must have. All hosts of an address share one: to ask for another is a problem.
         other_redirect_status: Of the redirect to https for methods other than GET and HEAD.
         verify_client: Whether clients must, or may, show a certificate; "" for neither.
         www: Its name with ``www.``, or without if it has that, is redirected to it.
@@ -117,6 +120,7 @@ class HostOptions:
     missing: Missing | None = None
     hsts: str | None = None
     http2: bool | None = None
+    tls_policy: Policy | None = None
     other_redirect_status: int = 301
     verify_client: Literal["", "on", "optional", "optional_no_ca"] = ""
     www: bool = False

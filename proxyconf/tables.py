@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from proxyconf.errors import BadValueError
-from proxyconf.options import Https, Missing  # noqa: TC001 - msgspec reads the annotations
+from proxyconf.options import Https, Missing, Policy  # noqa: TC001 - msgspec reads the annotations
 from proxyconf.units import Duration, ListenAddress, Network, Seconds, Size, Via
 from proxyconf.values import address, host, hsts
 
@@ -68,7 +68,7 @@ class Tls(Table, frozen=True, kw_only=True):
     certificates: Path | None = None
     https: Https = "redirect"
     missing: Missing = "http"
-    policy: Literal["modern", "intermediate"] = "intermediate"
+    policy: Policy = "intermediate"
     hsts: str = "off"
     http2: bool = True
     challenge: str = ""

@@ -79,10 +79,19 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
         why = f"answers 503, for nobody is known whose certificates clients may show (put {certificate.name}"
         why += f".ca.crt into {dialect.settings.tls.certificates})"
         problems.append(Problem("host", host, why))
-    if asked.http2 is False and dialect.settings.tls.http2 and not dialect.build.http2_by_host:
-        why = "speaks HTTP/2 as all others: this nginx knows it by address only (install 1.25.1 or newer)"
-        problems.append(Problem("host", host, why))
+    problems += [Problem("host", host, why) for why in _shared(asked, dialect)]
     return Standing(https, certificate.part, authority, closed, tuple(problems))
+
+
+def _shared(asked: HostOptions, dialect: Dialect) -> Iterator[str]:
+    """Yield what a host asks for and does not have, for all hosts of an address have the same."""
+    shared = dialect.settings.tls.policy
+    policy = asked.tls_policy or shared
+    if policy != shared:
+        # measured on 1.22: a connection's protocols are those of the address's default server
+        yield f"has the TLS policy {shared!r}, as all others (set [nginx.tls] policy to {policy!r}, for all)"
+    if asked.http2 is False and dialect.settings.tls.http2 and not dialect.build.http2_by_host:
+        yield "speaks HTTP/2 as all others: this nginx knows it by address only (install 1.25.1 or newer)"
 
 
 def _without(host: str, asked: HostOptions, why: str, *, https: Https) -> Standing:

@@ -63,6 +63,7 @@ def options_of(
     return NONE if found == NONE else found
 
 
+_OF_HTTPS = ("certificate", "http2", "tls_policy", "verify_client")
 _Clash = tuple[str, bool, str]
 """An option, whether it is at odds with the others, and how."""
 
@@ -94,7 +95,7 @@ def _host_clashes(asked: Mapping[str, Any], spell: Callable[[str], str]) -> tupl
     plain = f"has no effect beside {spell('https')}: with 'off', the host is on http only (delete one)"
     unsent = f"has no effect beside {spell('https')} {https}: nobody is sent to https (delete one of them)"
     return (
-        *((option, https == "off", plain) for option in ("certificate", "http2", "verify_client")),
+        *((option, https == "off", plain) for option in _OF_HTTPS),
         *((option, https in ("off", "both"), unsent) for option in ("hsts", "https_redirect_status")),
     )
 

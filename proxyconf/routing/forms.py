@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
-from proxyconf.options import Https, Missing, Rate
+from proxyconf.options import Https, Missing, Policy, Rate
 from proxyconf.units import Network, Seconds
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("http", "https", "grpc", "grpcs", "fastcgi", "uwsgi")
 HTTPS = get_args(Https)
+POLICIES = get_args(Policy)
 VERIFY_CLIENT = ("off", "on", "optional", "optional_no_ca")
 BALANCES = ("round_robin", "least_conn", "ip_hash", "hash:client", "hash:uri")
 REDIRECTS = (301, 302, 307, 308)
@@ -262,6 +263,11 @@ def https(text: str) -> str:
 def missing(text: str) -> str:
     """Return what a host without a certificate has."""
     return _one_of(text, get_args(Missing), "is nothing that a host can have without a certificate")
+
+
+def policy(text: str) -> str:
+    """Return which TLS clients may speak."""
+    return _one_of(text, POLICIES, "is no policy for TLS")
 
 
 def verify_client(text: str) -> str:

@@ -264,6 +264,16 @@ OPTIONS: Mapping[str, Option] = {
         example="false",
         meaning="Whether https speaks HTTP/2, too.",
     ),
+    "tls_policy": Option(
+        "host",
+        "tls_policy",
+        read=forms.policy,
+        **_TEXT,
+        type=", ".join(f"`{one}`" for one in forms.POLICIES),
+        default="as in `[nginx.tls]`",
+        example="modern",
+        meaning="What must be set there, for all hosts share it: TLS 1.3 only, or 1.2 too. Else a problem.",
+    ),
     "https_redirect_status": Option(
         "host",
         "other_redirect_status",

@@ -49,6 +49,7 @@ SSHA = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"
         ),
         pytest.param(forms.https, "both", "both", id="https"),
         pytest.param(forms.missing, "default", "default", id="missing certificate"),
+        pytest.param(forms.policy, "modern", "modern", id="policy"),
         pytest.param(forms.verify_client, "off", "", id="no client certificates"),
         pytest.param(forms.verify_client, "optional", "optional", id="client certificates"),
         pytest.param(forms.certificate, "_.example.com", "_.example.com", id="certificate"),
@@ -158,6 +159,7 @@ def test_what_is_understood(read: Callable[[Any], object], value: object, expect
         pytest.param(forms.one_host, "*.b.test", "names no one host", id="several hosts"),
         pytest.param(forms.https, "nohttp", "is no place for a host", id="no place"),
         pytest.param(forms.missing, "defualt", "(did you mean 'default'?)", id="missing certificate"),
+        pytest.param(forms.policy, "Mozilla-Modern", "(did you mean 'modern'?)", id="policy"),
         pytest.param(forms.verify_client, "yes", "does not say whether", id="client certificates"),
         pytest.param(forms.certificate, "../key", "is no name of a certificate", id="certificate"),
         pytest.param(values.hsts, "max-age=1;;preload", "is nothing that Strict", id="nothing in HSTS"),
@@ -220,7 +222,7 @@ def test_a_password_in_the_place_of_a_name_is_not_shown() -> None:
 READERS: list[Callable[[Any], object]] = [
     *(forms.switch, forms.size, forms.duration, forms.whole_seconds, forms.networks, forms.users, forms.rate),
     *(forms.redirect, forms.redirect_status, forms.protocol, forms.balance, forms.one_host),
-    *(forms.https, forms.missing, forms.verify_client, forms.certificate),
+    *(forms.https, forms.missing, forms.policy, forms.verify_client, forms.certificate),
 ]
 TEXT = st.one_of(
     st.text(max_size=40),
