@@ -2,7 +2,8 @@
 
 From idle a change is applied at once (leading edge). While changes keep coming they are gathered: until
 `quiet` has passed without one, or until the oldest has waited for `limit`. Every reload takes a token from a
-bucket, so that a storm costs two reloads a second and can starve nothing.
+bucket, so that a storm costs two reloads a second and can starve nothing. A death takes one ahead of its
+time, which the reloads after it pay back.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _COSTS_PER_TOKEN = 4
 _CROWDING_MAX = 20.0  # so that no change ever waits for longer than this many refills
+_AHEAD = 1  # a container starts in less than a refill, and may have the address of one that has just died
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ class Bucket:
         self._refill_s = float(pace.refill_min)
         self._full_at = -math.inf  # when it would be full again
 
-    def ready_at(self) -> float:
-        """Return when there is a token, by the loop's clock; that may be in the past."""
-        return self._full_at - (self._pace.burst - 1) * self._refill_s
+    def ready_at(self, *, urgent: bool = False) -> float:
+        """Return when there is a token, or may be taken if *urgent*, by the loop's clock; it may be past."""
+        at_hand = self._pace.burst + (_AHEAD if urgent else 0)
+        return self._full_at - (at_hand - 1) * self._refill_s
 
     def spend(self, cost_s: float, *, old_workers: int = 0) -> None:
         """Take a token for a reload; the costlier it was, the later the next one comes.
@@ -138,7 +141,7 @@ class ChangeQueue:
             if self._leading or self._urgent
             else min(self._last + pace.quiet, self._first + pace.limit)
         )
-        return max(settled, self.bucket.ready_at())
+        return max(settled, self.bucket.ready_at(urgent=self._urgent))
 
     def _take(self) -> Batch:
         since = self._clock() if self._first is None else self._first

@@ -236,11 +236,18 @@ async def test_urgent_stays_urgent_when_it_is_replaced() -> None:
     assert await due(queue) == pytest.approx(GATHER + QUIET)  # and is forgotten afterwards
 
 
-async def test_urgent_needs_a_token() -> None:
+async def test_urgent_takes_a_token_ahead_of_its_time() -> None:
+    """One, and what comes after it waits for longer, so that there are no more of them in the long run."""
     queue = ChangeQueue(Pace())
     spend(queue, 0, 0, 0)
     queue.put(URGENT)
+    assert await due(queue) == GATHER
+    queue.bucket.spend(0)
+    queue.put(URGENT)
     assert await due(queue) == REFILL_MIN
+    queue.bucket.spend(0)
+    queue.put(ONE)
+    assert await due(queue) == 3 * REFILL_MIN
 
 
 async def test_what_comes_while_a_token_is_awaited_comes_along() -> None:
