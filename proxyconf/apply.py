@@ -13,19 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
+from proxyconf.errors import (
+    NotRunningError,
+    RefusedError,
+    ReloadError,
+    ReloadRefusedError,
+    UncheckedError,
+)
 from proxyconf.nginx.blame import conflicts
 from proxyconf.nginx.folder import parts_of
 from proxyconf.nginx.workers import Lingering
 from proxyconf.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.control import Control, LogMark
     from proxyconf.nginx.folder import Folder
-    from proxyconf.nginx.proof import Prober
+    from proxyconf.nginx.proof import Asker
     from proxyconf.nginx.site import Renderer, Site
     from proxyconf.state import Applied
 
@@ -89,7 +95,7 @@ class Apply:
     """
 
     def __init__(
-        self, *, folder: Folder, renderer: Callable[[], Renderer], control: Control, prober: Prober
+        self, *, folder: Folder, renderer: Callable[[], Renderer], control: Control, prober: Asker
     ) -> None:
         self.installed: Generation | None = None
         self.proved: Generation | None = None
@@ -104,7 +110,7 @@ class Apply:
         self._verdicts = Verdicts(renderer)
         self._conflicts: tuple[Problem, ...] = ()
         self._good: Generation | None = None
-        self._master: int | None = None
+        self._master: Hashable | None = None
         self._kept: list[frozenset[str]] = []
         self._tried: frozenset[str] = frozenset()
 
@@ -114,9 +120,16 @@ class Apply:
         return not self._folder.root.exists()
 
     @property
+    def version(self) -> str:
+        """Return nginx's version, as far as it is known."""
+        build = self._control.build
+        return ".".join(map(str, build.version)) if build else ""
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
-        """Return what nginx refused and is set aside, hosts that are not ours alone, closed folders."""
-        return (*self._verdicts.problems, *self._conflicts, *self._folder.obstacles())
+        """Return what nginx refused and is set aside, hosts that are not ours alone, what is out of reach."""
+        reaching = (*self._folder.obstacles(), *self._control.problems)
+        return (*self._verdicts.problems, *self._conflicts, *reaching)
 
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.
@@ -153,10 +166,12 @@ class Apply:
         Raises:
             RefusedError: nginx refuses the candidate, and no part of it is to blame; nothing was changed.
             NotRunningError: Installed and checked, but no nginx runs.
+            UncheckedError: There is no nginx to check by; nothing was changed.
             ReloadRefusedError: The last good generation is back.
             ReloadError: Installed and checked, but not proved; call again.
             StateError, CommandError: Our folder, or nginx's program, can't be used.
         """
+        await self._control.meet()
         with steps.timed("render"):
             site = self._verdicts.render(snapshot)
         if await self._serves(self._digest(site)):
@@ -173,7 +188,7 @@ class Apply:
             elif await self._serves(checked.digest):
                 return False
             await self._make_live(steps, ask_first=False)
-        except (RefusedError, ReloadError):
+        except (RefusedError, ReloadError, UncheckedError):
             await asyncio.to_thread(self._tidy)  # else what comes to nothing would pile up until a proof
             raise
         finally:

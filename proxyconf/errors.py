@@ -41,6 +41,10 @@ class RefusedError(ProxyconfError):
         self.output = output
 
 
+class UncheckedError(ProxyconfError):
+    """There is no nginx to ask about a candidate. A state, not a failure: what comes up will be asked."""
+
+
 class ReloadError(ProxyconfError):
     """A checked candidate did not become live; try the reload again, with back-off."""
 

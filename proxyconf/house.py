@@ -18,12 +18,12 @@ import structlog
 from proxyconf.apply import Apply
 from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
-from proxyconf.errors import ProxyconfError, StateError
+from proxyconf.errors import ProxyconfError, StateError, UsageError
 from proxyconf.groups.plan import Around, plan
 from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
 from proxyconf.model import covers
-from proxyconf.nginx.here import ask_build, open_nginx
+from proxyconf.nginx.reach import reach_nginx
 from proxyconf.reconciler import Outfit, Reconciler
 from proxyconf.resources.folder import Resources, read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
@@ -247,8 +247,9 @@ async def _design(settings: Settings, state: State, board: Board, before: Resour
     """Make the parts of *settings*; *before*: what was read the last time."""
     tables = settings.tables
     resources = await asyncio.to_thread(lambda: with_last_good(read_resources(settings), before))
+    _refuse_unchecked(tables.nginx, resources, state)
     followed = follow(settings, resources)
-    apply, known = await _open_site(tables.nginx, state)
+    apply, known = await _open_site(settings, state)
     lookups = Lookups()
     around = Around(
         state=state,
@@ -269,21 +270,34 @@ async def _design(settings: Settings, state: State, board: Board, before: Resour
     return _Design(followed, resources, outfit, known)
 
 
-async def _open_site(nginx: Nginx, state: State) -> tuple[Apply | None, NginxState]:
+def _refuse_unchecked(nginx: Nginx, resources: Resources, state: State) -> None:
+    """Refuse templates for an nginx in another container, which could not be asked about them."""
+    ours = (state.nginx / "main.d", state.nginx / "http.d")
+    for resource in resources.resources if nginx.via.container else ():
+        if resource.dest.parent in ours:
+            raise UsageError(
+                f"template {resource.dest}: can't be checked in an nginx that is in another container"
+                f' ([nginx] via = {nginx.via!r}; set via = "local", or write the file by hand)'
+            )
+
+
+async def _open_site(settings: Settings, state: State) -> tuple[Apply | None, NginxState]:
+    nginx = settings.tables.nginx
     if nginx.mode == "none":
         return None, NginxState(mode=nginx.mode, root="")
-    build = await ask_build(nginx.binary)
-    here = await open_nginx(nginx, build, state.nginx, state.token())
+    here = await reach_nginx(settings, state.nginx, state.token())
+    apply = Apply(folder=here.folder, renderer=here.renderer, control=here.control, prober=here.prober)
     known = NginxState(
         mode=nginx.mode,
         root=str(here.folder.root),
-        version=".".join(map(str, build.version)),
+        version=apply.version,
         start=here.start,
     )
-    apply = Apply(folder=here.folder, renderer=here.renderer, control=here.control, prober=here.prober)
     return apply, known
 
 
 def _main_file(nginx: Nginx, known: NginxState) -> Path | None:
-    """Return the main file of the nginx that has the site."""
+    """Return the main file of the nginx that has the site; None where its program can't be run from here."""
+    if nginx.via.container:
+        return None
     return {"none": None, "own": Path(known.root), "include": nginx.conf}[nginx.mode]

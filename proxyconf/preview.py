@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from proxyconf.groups.draft import drafts
 from proxyconf.house import follow
 from proxyconf.intake import Intake
 from proxyconf.nginx.build import Build
-from proxyconf.nginx.here import ask_build, open_nginx
+from proxyconf.nginx.here import open_nginx
+from proxyconf.nginx.reach import reach_nginx
 from proxyconf.resources.folder import Resources, read_resources
 from proxyconf.resources.jinja import TemplateError, Templates
 from proxyconf.snapshot import merge
@@ -93,13 +95,15 @@ async def render(settings: Settings, *, timeout_s: float) -> Preview:
 
 async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes], list[str]]:
     problems = []
-    try:
-        build = await ask_build(settings.tables.nginx.binary)
-    except CommandError as exc:
-        build = Build()
-        problems.append(f"{exc}; rendered for an nginx that supports the least")
     # the real token is a secret of the state folder, which need not exist for this
-    nginx = await open_nginx(settings.tables.nginx, build, state_path(settings) / "nginx", "0" * 32)
+    folder, token = state_path(settings) / "nginx", "0" * 32
+    try:
+        nginx = await reach_nginx(settings, folder, token)
+    except CommandError as exc:
+        nginx = await open_nginx(settings.tables.nginx, Build(), folder, token)
+        problems.append(f"{exc}; rendered for an nginx that supports the least")
+    if nginx.control.build is None:
+        problems.append("nginx can't be asked what it is; rendered for one that supports the least")
     site = nginx.renderer().render(snapshot)
     return _files(nginx, site), [*problems, *map(str, site.problems)]
 
@@ -181,12 +185,12 @@ async def check_site(settings: Settings) -> Sequence[str]:
     """
     lines = []
     real = state_path(settings) / "nginx"
-    build = await ask_build(settings.tables.nginx.binary)
-    lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
     snapshot = _saved(settings)
-    with tempfile.TemporaryDirectory(prefix="proxyconf-check-") as path:
-        folder = Path(path)
-        nginx = await open_nginx(settings.tables.nginx, build, folder, "0" * 32, included_from=real)
+    with _folder_to_check_in(settings, real) as folder:
+        nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
+        await nginx.control.meet()
+        if build := nginx.control.build:
+            lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
         write(folder, _files(nginx, nginx.renderer().render(snapshot)))
         (folder / "temp").mkdir()
         for name in _OPERATORS:
@@ -201,6 +205,19 @@ async def check_site(settings: Settings) -> Sequence[str]:
     )
     lines.append(f"site: nginx takes it ({saved})")
     return lines
+
+
+@contextmanager
+def _folder_to_check_in(settings: Settings, real: Path) -> Iterator[Path]:
+    """Make one for a while; below the real folder where nginx, in another container, sees nothing else."""
+    shared = real if settings.tables.nginx.via.container else None
+    try:
+        made = tempfile.TemporaryDirectory(prefix="proxyconf-check-", dir=shared)
+    except OSError as exc:
+        raise StateError(f"make a folder in {real}: {exc.strerror} (has proxyconf ever run?)") from exc
+    with made as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 def _saved(settings: Settings) -> Snapshot:

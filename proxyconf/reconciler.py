@@ -22,6 +22,7 @@ from proxyconf.errors import (
     ReloadError,
     ReloadRefusedError,
     StateError,
+    UncheckedError,
 )
 from proxyconf.groups.rendering import View
 from proxyconf.model import Snapshot
@@ -207,7 +208,13 @@ class Reconciler:
 
     async def _bring_site(self, apply: Apply, snapshot: Snapshot, steps: Steps, started: float) -> float:
         reloads = apply.reloads
-        wait_s = await self._bring(apply, snapshot, steps)
+        try:
+            wait_s = await self._bring(apply, snapshot, steps)
+        except UncheckedError as exc:
+            self._board.snapshot_made(snapshot, self._problems(snapshot))
+            self._board.waiting(str(exc))
+            wait_s = _LOOK_FOR_START_S
+        self._board.nginx.version = apply.version
         self._hand_out(snapshot)
         if apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
             self._queue.bucket.spend(time.perf_counter() - started, old_workers=apply.lingering.memory)

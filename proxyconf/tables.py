@@ -133,6 +133,14 @@ class Nginx(Table, frozen=True, kw_only=True):
     access_log: str = ""
     server_tokens: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what can't be together, by a ValueError."""
+        if self.mode == "include" and self.via.container:
+            raise ValueError(
+                f'via: {self.via!r} is for mode = "own": of an nginx in another container only the folder of'
+                ' ours is shared, and not its own nginx.conf (set mode = "own", or via = "local")'
+            )
+
 
 class Pace(Table, frozen=True, kw_only=True):
     """When a change is applied.

@@ -1,7 +1,8 @@
 """Reach an nginx: check a configuration, signal the master, read what it said.
 
 ``via = "local"``: a process on this host, found by its pid file. Of an nginx that somebody else configures, a
-copy of its own main file is checked, with our include in it pointed at the candidate.
+copy of its own main file is checked, with our include in it pointed at the candidate. For one in another
+container see `in_container`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from proxyconf.nginx.shadow import Shadow
 from proxyconf.nginx.workers import Lingering, lingering_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
-    from proxyconf.command import Running
+    from proxyconf.command import Completed, Running
+    from proxyconf.model import Problem
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.places import Places
 
@@ -44,17 +46,37 @@ class LogMark:
 class Control(Protocol):
     """An nginx, wherever it runs."""
 
+    @property
+    def build(self) -> Build | None:
+        """What it is; None where nobody could tell yet."""
+        ...
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps us from reaching it as we should."""
+        ...
+
+    async def meet(self) -> None:
+        """Learn which nginx it is; to be called before anything is written for it.
+
+        Raises:
+            UncheckedError: There is nobody to ask at the moment.
+            CommandError: It could not be asked.
+        """
+        ...
+
     async def check(self, main: Path) -> str:
         """Return what nginx prints about the main file *main* and all it includes.
 
         Raises:
             RefusedError: nginx refuses it.
+            UncheckedError: There is none to ask at the moment.
             CommandError: It could not be asked, or was killed before it answered.
         """
         ...
 
-    async def master(self) -> int | None:
-        """Return what identifies the running master; None when none runs."""
+    async def master(self) -> Hashable | None:
+        """Return what tells the running master from any other; None when none runs."""
         ...
 
     async def lingering(self) -> Lingering:
@@ -95,30 +117,45 @@ class Process:
 
     async def mark(self) -> LogMark:
         """Return the log's inode and size."""
-        log = self._places.error_log
-        try:
-            status = log.stat() if log else None
-        except OSError:
-            return LogMark()
-        return LogMark(status.st_ino, status.st_size) if status else LogMark()
+        return end_of(self._places.error_log)
 
     async def complaints(self, since: LogMark) -> tuple[str, ...]:
         """Read the log from there; from its start where it was rotated meanwhile."""
-        error_log, pid = self._places.error_log, await self.master()
-        if error_log is None or pid is None:
+        pid = await self.master()
+        if pid is None:
             return ()
-        try:
-            with error_log.open("rb") as log:
-                status = os.fstat(log.fileno())
-                same = status.st_ino == since.inode and status.st_size >= since.size
-                start = since.size if same else 0
-                if status.st_size == start:
-                    return ()
-                log.seek(max(start, status.st_size - _LOG_TAIL_MAX))
-                text = log.read(_LOG_TAIL_MAX).decode(errors="replace")
-        except OSError:
-            return ()
-        return tuple(message for number, message in _EMERG.findall(text) if int(number) == pid)
+        return tuple(text for number, text in emergencies(self._places.error_log, since) if number == pid)
+
+
+def end_of(error_log: Path | None) -> LogMark:
+    """Return the end of a log; that of an empty one where it can't be read."""
+    try:
+        status = error_log.stat() if error_log else None
+    except OSError:
+        return LogMark()
+    return LogMark(status.st_ino, status.st_size) if status else LogMark()
+
+
+def emergencies(error_log: Path | None, since: LogMark) -> list[tuple[int, str]]:
+    """Return the [emerg] messages since then, each with the process id that it names."""
+    try:
+        if error_log is None or (text := _behind(error_log, since)) is None:
+            return []
+    except OSError:
+        return []
+    return [(int(number), message) for number, message in _EMERG.findall(text)]
+
+
+def _behind(error_log: Path, since: LogMark) -> str | None:
+    """Return what is new in the log; None for nothing."""
+    with error_log.open("rb") as log:
+        status = os.fstat(log.fileno())
+        same = status.st_ino == since.inode and status.st_size >= since.size
+        start = since.size if same else 0
+        if status.st_size == start:
+            return None
+        log.seek(max(start, status.st_size - _LOG_TAIL_MAX))
+        return log.read(_LOG_TAIL_MAX).decode(errors="replace")
 
 
 class Local(Process):
@@ -128,12 +165,24 @@ class Local(Process):
         binary: The program, for ``-t``.
         build: What it is.
         places: Where it is found.
+
+    Attributes:
+        build: What it is.
     """
 
     def __init__(self, binary: str, build: Build, places: Places) -> None:
         super().__init__(places)
+        self.build: Build | None = build
         self._binary = binary
         self._quiet = quiet(build)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Return none."""
+        return ()
+
+    async def meet(self) -> None:
+        """Do nothing: it was asked when it was opened."""
 
     async def check(self, main: Path) -> str:
         """Run ``nginx -t`` as the same user, with the same prefix, as the master would."""
@@ -231,7 +280,16 @@ async def ask_nginx(
         RefusedError: It refuses it.
         CommandError: It can't be run, did not end in time, or was killed.
     """
-    done = await run_command(argv, timeout_s=timeout_s, running=running)
+    return verdict(await run_command(argv, timeout_s=timeout_s, running=running), main)
+
+
+def verdict(done: Completed, main: Path) -> str:
+    """Return what a check of the main file *main* has printed.
+
+    Raises:
+        RefusedError: nginx refuses it.
+        CommandError: It was killed.
+    """
     if done.code < 0:
         raise CommandError(f"check {main}: nginx was ended by signal {-done.code} (is memory short?)")
     if done.code:

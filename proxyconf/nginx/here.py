@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.control import Control
+    from proxyconf.nginx.proof import Asker
     from proxyconf.nginx.surroundings import Surroundings
     from proxyconf.tables import Nginx
 
 _USERS = ("www-data", "nginx", "nobody")
 # Debian, Ubuntu and Alpine; Fedora and its kin; openSUSE
-_AUTHORITIES = (
+AUTHORITIES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),
     Path("/etc/pki/tls/certs/ca-bundle.crt"),
     Path("/etc/ssl/ca-bundle.pem"),
@@ -47,7 +48,6 @@ class Here:
     """An nginx and all that belongs to it.
 
     Attributes:
-        build: What it is.
         control: The way to reach it.
         folder: What it reads from us.
         prober: Who asks it for proof.
@@ -55,10 +55,9 @@ class Here:
         start: What a person runs, or does, so that it serves our file.
     """
 
-    build: Build
     control: Control
     folder: Folder
-    prober: Prober
+    prober: Asker
     renderer: Callable[[], Renderer]
     start: str
 
@@ -106,7 +105,7 @@ def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], 
     worker = dialect.settings.user if dialect.own and dialect.root else ""
     folder = Folder(dialect.folder, dialect.root_file.name, worker=worker)
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
-    return Here(dialect.build, control, folder, prober, renderer, start)
+    return Here(control, folder, prober, renderer, start)
 
 
 def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
@@ -118,9 +117,9 @@ def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
         build=build,
         folder=path,
         token=token,
-        ipv6=_has_ipv6(),
+        ipv6=has_ipv6(),
         root=root,
-        authorities=next((file for file in _AUTHORITIES if file.is_file()), None),
+        authorities=next((file for file in AUTHORITIES if file.is_file()), None),
     )
 
 
@@ -130,7 +129,8 @@ def _worker_user() -> str:
     return next((user for user in _USERS if user in known), "")
 
 
-def _has_ipv6() -> bool:
+def has_ipv6() -> bool:
+    """Tell whether this kernel speaks IPv6."""
     try:
         with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::", 0))

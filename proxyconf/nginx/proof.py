@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxyconf.units import ListenAddress
 
 _ANSWER_MAX = 4096
+
+
+class Asker(Protocol):
+    """Who asks an nginx for proof."""
+
+    async def ask(self) -> str | None:
+        """Return the nonce that is served; None when nothing answers, or something else does."""
+        ...
 
 
 class Prober:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SERVING = b"nginx: worker process"
-_SHUTTING_DOWN = b"nginx: worker process is shutting down"
+SHUTTING_DOWN = "nginx: worker process is shutting down"
 _START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
 _SIGHUP = 1 << (signal.SIGHUP - 1)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -67,7 +67,7 @@ class Worker:
 
 def lingering_workers(master: int) -> Lingering:
     """Look at the children of the process *master*: some microseconds each, from memory."""
-    found = [pid for pid, title in _children(master) if title.startswith(_SHUTTING_DOWN)]
+    found = [pid for pid, title in _children(master) if title.startswith(SHUTTING_DOWN.encode())]
     return Lingering(len(found), sum(_private_bytes(pid) for pid in found))
 
 

@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, Literal, cast
 
 from proxyconf.apply import Apply, Steps
-from proxyconf.errors import NotRunningError, RefusedError
-from proxyconf.model import Endpoint, Route, Snapshot
+from proxyconf.errors import NotRunningError, RefusedError, UncheckedError
+from proxyconf.model import Endpoint, Problem, Route, Snapshot
+from proxyconf.nginx.build import Build
 from proxyconf.nginx.control import LogMark
 from proxyconf.nginx.folder import Folder, parts_of
 from proxyconf.nginx.site import Renderer
@@ -45,6 +46,10 @@ class FakeNginx:
         signals: How many it got.
         checks: How many root files it was asked about.
         asked: How often it was asked for proof.
+        build: What it is.
+        problems: What keeps us from reaching it as we should.
+        hidden: Why there is nobody to ask what it is.
+        hidden_later: Why there is nobody to check by any more.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +64,9 @@ class FakeNginx:
         self.signals = 0
         self.checks = 0
         self.asked = 0
+        self.build: Build | None = Build(version=(1, 22, 1))
+        self.problems: tuple[Problem, ...] = ()
+        self.hidden = self.hidden_later = ""
         self.complaint = ["still could not bind()"]
         self.log: list[str] = []
 
@@ -81,8 +89,14 @@ class FakeNginx:
     def _part(self, name: str) -> str:
         return (self.folder / "parts" / name).read_text()
 
+    async def meet(self) -> None:
+        if self.hidden:
+            raise UncheckedError(self.hidden)
+
     async def check(self, main: Path) -> str:
         self.checks += 1
+        if self.hidden_later:
+            raise UncheckedError(self.hidden_later)
         self._read(main)
         return self.warning
 

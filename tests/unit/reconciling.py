@@ -38,6 +38,7 @@ class ScriptedApply:
         calls: When each was asked for.
         done: What succeeded, and when.
         unusable: What resuming raises.
+        version: nginx's.
         looks: When it was asked whether nginx still serves.
     """
 
@@ -52,6 +53,7 @@ class ScriptedApply:
         self.looks: list[float] = []
         self.resumed: list[Applied | None] = []
         self.reloads = 0
+        self.version = "1.22.1"
         self.proved: Generation | None = None
         self.proved_at = 0.0
         self.problems: tuple[Problem, ...] = ()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxyconf.errors import NotRunningError, RefusedError, ReloadError, StateError
+from proxyconf.errors import NotRunningError, RefusedError, ReloadError, StateError, UncheckedError
 from proxyconf.model import Change, Entry, Listing
 from proxyconf.reconciler import Outfit
 from proxyconf.state import Applied
@@ -43,6 +43,18 @@ async def test_every_required_source_is_waited_for(tmp_path: Path) -> None:
     await house.until(5)
     assert house.apply.calls == [4.002]
     assert house.board.waits == [(0.5, "for etcd, docker"), (1.002, "for docker")]
+
+
+async def test_an_nginx_to_check_by_is_waited_for(tmp_path: Path) -> None:
+    """One in another container may come later than we do; that is no failure, and no outcome."""
+    house = House(tmp_path)
+    house.apply.outcomes = [UncheckedError("for nginx: none"), UncheckedError("for nginx: none"), None]
+    house.put(change(ONE), at=1)
+    await house.until(3)
+    assert house.apply.calls == [1.002, 1.502, 2.002]
+    assert house.board.waits == [(0.5, "for etcd"), (1.002, "for nginx: none"), (1.502, "for nginx: none")]
+    assert house.board.status().state == "applied"
+    assert house.board.nginx.version == "1.22.1"
 
 
 async def test_a_source_that_is_not_required_is_not_waited_for(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""Open the nginx that the settings are about, wherever it runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from proxyconf.nginx.here import ask_build, open_nginx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxyconf.config import Settings
+    from proxyconf.nginx.here import Here
+
+
+async def reach_nginx(
+    settings: Settings, path: Path, token: str, *, included_from: Path | None = None
+) -> Here:
+    """Return it, with what belongs to it.
+
+    Args:
+        settings: The configuration.
+        path: The folder that it reads from us.
+        token: Makes the name under which it answers the proof.
+        included_from: Mode include, for a trial: the folder that their include names.
+
+    Raises:
+        CommandError: On this host: its program can't be run, or its main file not be read.
+        UsageError: It is no nginx, or what ``[docker]`` says is wrong.
+    """
+    nginx = settings.tables.nginx
+    if nginx.via.container:
+        # its library is loaded only where it is needed
+        there = import_module("proxyconf.nginx.there")
+        found: Here = await there.open_in_container(nginx, settings.sources, path, token)
+        return found
+    build = await ask_build(nginx.binary)
+    return await open_nginx(nginx, build, path, token, included_from=included_from)

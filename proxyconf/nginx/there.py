@@ -1,0 +1,90 @@
+"""An nginx in another container: how to write for it, how to reach it, how it proves itself."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from proxyconf.config import SourceTable, convert
+from proxyconf.errors import CommandError, UncheckedError
+from proxyconf.nginx.build import Build
+from proxyconf.nginx.dialect import Dialect
+from proxyconf.nginx.engine_api import EngineApi
+from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.here import AUTHORITIES, Here, has_ipv6
+from proxyconf.nginx.in_container import ContainerProber, Finder, InContainer
+from proxyconf.nginx.own_program import OwnProgram
+from proxyconf.nginx.site import Renderer
+from proxyconf.sources import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from proxyconf.tables import Nginx
+
+
+async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], path: Path, token: str) -> Here:
+    """Return the nginx that *settings* are about.
+
+    Args:
+        settings: The ``[nginx]`` table.
+        sources: The engine is that of the first ``[docker]`` table, or else the one without any.
+        path: The folder that it reads from us, ``<state>/nginx``, which is at the same path there.
+        token: Makes the name under which it answers the proof.
+
+    Raises:
+        UsageError: What ``[docker]`` says is wrong.
+    """
+    dialect = Dialect(
+        settings=settings,  # without a user, nginx's own default is right in every image
+        build=Build(),
+        folder=path,
+        token=token,
+        ipv6=has_ipv6(),
+        authorities=AUTHORITIES[0],  # of the images of Debian and Alpine; nginx's check tells of any other
+    )
+    api = _engine(sources)
+    control = InContainer(
+        api,
+        Finder(api, settings.via.container, settings.listen.http[0]),
+        binary=settings.binary,
+        error_log=path / "error.log",
+        own=OwnProgram(settings.binary),
+    )
+    with suppress(CommandError, UncheckedError):  # it is asked again before anything is written
+        await control.meet()
+    prober = ContainerProber(control, dialect.proof_name)
+    folder = Folder(path, dialect.root_file.name)
+    start = f"docker start {settings.via.container}"
+    return Here(control, folder, prober, _Written(dialect, control).renderer, start)
+
+
+def _engine(sources: Sequence[SourceTable]) -> EngineApi:
+    table = next(
+        (one for one in sources if one.kind == "docker"), SourceTable("docker", "docker", {}, "[docker]")
+    )
+    settings = convert(table.values, docker.Settings, table.place)
+    version = settings.api_version
+    return EngineApi(
+        docker.address_of(table.name, settings),
+        version=version if version == "auto" else "v" + version.removeprefix("v"),
+        timeout_s=float(settings.timeout),
+    )
+
+
+class _Written:
+    """Writes for what is in the container at the moment."""
+
+    def __init__(self, dialect: Dialect, control: InContainer) -> None:
+        self._dialect = dialect
+        self._control = control
+        self._renderer = Renderer(dialect)
+
+    def renderer(self) -> Renderer:
+        build, root = self._control.build or self._dialect.build, self._control.root
+        if (build, root) != (self._dialect.build, self._dialect.root):
+            self._dialect = replace(self._dialect, build=build, root=root)
+            self._renderer = Renderer(self._dialect)
+        return self._renderer
