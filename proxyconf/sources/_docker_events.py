@@ -260,10 +260,11 @@ class Mirror:
         draining = told is not None and told.stopping is not None and row.state in _LIVE
         details = self._details.get(row.id)
         env = details.env if details and self._env else {}
+        ports = row.ports or (details.ports if details and row.state not in _LIVE else ())
         probation_s = LIFE_S if self._lives.flaps(row.id) else 0.0
-        if not (draining or env or probation_s):
+        if not (draining or env or probation_s) and ports == row.ports:
             return row
-        return replace(row, draining=draining, env=env, probation_s=probation_s)
+        return replace(row, draining=draining, env=env, ports=ports, probation_s=probation_s)
 
 
 def _is_over(death: _Death, row: Container | None, asked: float) -> bool:

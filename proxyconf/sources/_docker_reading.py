@@ -69,11 +69,14 @@ class Details:
 
     Attributes:
         env: Those variables that say how to route; never any other, for it may be a secret.
+        ports: The TCP ports that it exposes, ascending: a list has them only while it runs. None of one
+            without a network of its own, as in a list.
         refused: Why the engine did not tell; then the rest is the default.
     """
 
     stop: Stop = DEFAULT_STOP
     env: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
     refused: str = ""
 
 
@@ -125,6 +128,7 @@ def read_details(answer: Mapping[str, Any]) -> Details:
             timeout_s=math.inf if timeout_s < 0 else timeout_s,  # negative: the engine waits for ever
         ),
         {name: value for name, _, value in variables if name in _ROUTING_VARIABLES},
+        _exposed(answer),
     )
 
 
@@ -162,6 +166,14 @@ def _networks(row: Row) -> dict[str, str]:
 def _network_mode(row: Row) -> str:
     mode = (_get(row, "HostConfig") or {}).get("NetworkMode") or ""
     return "bridge" if mode == "default" else mode
+
+
+def _exposed(answer: Mapping[str, Any]) -> tuple[int, ...]:
+    mode = _network_mode(answer)
+    if mode == "host" or mode.startswith("container:"):
+        return ()
+    places = (place.partition("/") for place in (answer.get("Config") or {}).get("ExposedPorts") or ())
+    return tuple(sorted(int(port) for port, _, protocol in places if port.isdecimal() and protocol == "tcp"))
 
 
 def _published(row: Row) -> dict[int, str]:

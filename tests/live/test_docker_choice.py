@@ -49,6 +49,14 @@ async def test_containers_without_labels_by_the_host_rule(docker_engine: DockerE
         await docker_engine.docker("stop", "-t", "0", "one")
         proxy.until_serves("one.test", "503")
         assert idle(proxy)["one"] == "it has ended (docker start)"
+        proxy.stop()
+        proxy.start()
+        proxy.until_status(
+            lambda status: (status.state, status.sources[0].state) == ("applied", "watching"),
+            "watching again",
+        )
+        assert [route.host for route in proxy.status().routes] == ["one.test"]
+        assert proxy.ask("one.test") == "503"
         await docker_engine.docker("start", "one")
         proxy.until_serves("one.test", "one")
 

@@ -413,3 +413,17 @@ def test_a_dead_container_keeps_its_variables() -> None:
     mirror = inspecting(WEB)
     mirror.hear(Event("die", "web", 1), 1)
     assert mirror.news(1) == ((replace(DEAD, env=ROUTED.env),), True)
+
+
+@pytest.mark.parametrize(
+    ("state", "ports"), [("exited", (8080,)), ("created", (8080,)), ("restarting", (8080,)), ("running", ())]
+)
+def test_the_ports_of_one_that_does_not_run_are_those_of_its_inspect(
+    state: str, ports: tuple[int, ...]
+) -> None:
+    """Lists have them only while it runs: that is what the host rule would forget its host by."""
+    mirror = Mirror(env=True)
+    relist(mirror, replace(DEAD, state=state), asked=0)
+    mirror.questions(0)
+    mirror.learn("web", Details(ports=(8080,)))
+    assert mirror.news(0) == ((replace(DEAD, state=state, ports=ports),), False)

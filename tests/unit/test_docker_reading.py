@@ -134,6 +134,16 @@ def test_only_variables_that_route_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "ports"),
+    [("default", (80, 443)), ("hosting", (80, 443)), ("host", ()), ("container:abc", ())],
+)
+def test_the_ports_that_an_inspect_tells_are_those_of_a_list(mode: str, ports: tuple[int, ...]) -> None:
+    exposed: dict[str, Any] = {"443/tcp": {}, "80/tcp": {}, "53/udp": {}, "odd": {}}
+    answer = {"Config": {"ExposedPorts": exposed}, "HostConfig": {"NetworkMode": mode}}
+    assert read_details(answer).ports == ports
+
+
+@pytest.mark.parametrize(
     ("ports", "published"),
     [
         pytest.param([{"PrivatePort": 80, "Type": "tcp"}], {}, id="not published"),
