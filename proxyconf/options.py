@@ -15,6 +15,8 @@ Https = Literal["redirect", "both", "only", "off"]
 """Where a host with a certificate is: on https, with http sent there; on both; on one of them only."""
 Missing = Literal["http", "default"]
 """What a host without a certificate has: http alone, or the default certificate."""
+VerifyClient = Literal["", "on", "optional", "optional_no_ca"]
+"""Whether clients must, or may, show a certificate; "" for neither."""
 Policy = Literal["modern", "intermediate"]
 """Which TLS clients may speak: 1.3 only, or 1.2 too."""
 
@@ -122,7 +124,7 @@ class HostOptions:
     http2: bool | None = None
     tls_policy: Policy | None = None
     other_redirect_status: int = 301
-    verify_client: Literal["", "on", "optional", "optional_no_ca"] = ""
+    verify_client: VerifyClient = ""
     www: bool = False
     server_tokens: bool | None = None
 

@@ -59,7 +59,10 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
     """Return where *host* is, by what its routes have *asked* for and the settings."""
     https = asked.https or dialect.settings.tls.https
     if https == "off":
-        return ON_HTTP
+        why = (
+            "clients show certificates on https, and it is to be on http only (allow https, or ask for none)"
+        )
+        return _without(host, asked, why, https=https) if asked.verify_client else ON_HTTP
     if why := dialect.no_https:
         wished = bool(asked.https or asked.certificate or asked.verify_client)
         return _without(host, asked, why, https=https) if wished else ON_HTTP

@@ -5,7 +5,10 @@
     VIRTUAL_PORT, VIRTUAL_PROTO, VIRTUAL_ROOT           of the endpoint
     VIRTUAL_HOST_MULTIPORTS = host: {path: {port, dest, proto}}     in YAML or JSON, instead of all of these
     NETWORK_ACCESS = internal                           private networks only
+    CERT_NAME, HTTPS_METHOD, HSTS, SSL_POLICY, SERVER_TOKENS        of the hosts
     com.github.nginx-proxy.nginx-proxy.keepalive, .loadbalance      of the service
+    com.github.nginx-proxy.nginx-proxy.ssl_verify_client, .http2.enable, .non-get-redirect,
+        .trust-default-cert                             of the hosts
 
 The rest of its settings are known by name, and a problem where they ask for what is not done. What says where
 requests go, or whose may, costs the container its routes if it can't be read; what only tunes does not.
@@ -21,7 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem
-from proxyconf.options import NONE, LocationOptions, Options, ServiceOptions
+from proxyconf.options import NONE, HostOptions, LocationOptions, Options, ServiceOptions
+from proxyconf.routing import forms
 from proxyconf.routing import nginx_proxy_settings as settings
 from proxyconf.routing.labels import Wish, Wishes
 from proxyconf.routing.nginx_proxy_settings import LABELS, PREFIX, VARIABLES
@@ -106,7 +110,7 @@ class _Reading:
             return reader(self.given[name].strip())
         except BadValueError as exc:
             self.refuse(name, str(exc))
-            self.unclear |= name in settings.DECISIVE or isinstance(exc, settings.LeftOutError)
+            self.unclear |= name in settings.DECISIVE
             return default
 
     def refuse(self, name: str, why: str) -> None:
@@ -132,6 +136,22 @@ def _options(reading: _Reading) -> Options:
             keepalive=reading.read(f"{PREFIX}keepalive", settings.keepalive, None),
             root=reading.read("VIRTUAL_ROOT", values.path, settings.DEFAULT_ROOT),
         ),
+        _host_options(reading),
+    )
+
+
+def _host_options(reading: _Reading) -> HostOptions:
+    """Read what counts for the container's hosts as a whole."""
+    return HostOptions(
+        https=reading.read("HTTPS_METHOD", settings.https, None),
+        certificate=reading.read("CERT_NAME", forms.certificate, ""),
+        missing=reading.read(f"{PREFIX}trust-default-cert", settings.missing, None),
+        hsts=reading.read("HSTS", values.hsts, None),
+        http2=reading.read(f"{PREFIX}http2.enable", forms.switch, None),
+        tls_policy=reading.read("SSL_POLICY", settings.policy, None),
+        other_redirect_status=reading.read(f"{PREFIX}non-get-redirect", forms.redirect_status, 301),
+        verify_client=reading.read(f"{PREFIX}ssl_verify_client", settings.verify_client, ""),
+        server_tokens=reading.read("SERVER_TOKENS", settings.server_tokens, None),
     )
 
 

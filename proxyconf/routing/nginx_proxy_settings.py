@@ -12,7 +12,9 @@ from proxyconf.errors import BadValueError
 from proxyconf.routing import forms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from proxyconf.options import Https, Missing, Policy, VerifyClient
 
 PREFIX = "com.github.nginx-proxy.nginx-proxy."
 INTERNAL = ("10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
@@ -26,11 +28,13 @@ _HASHES = {
     "$binary_remote_addr": "hash:client",
     "$request_uri": "hash:uri",
 }
-_NO_TLS = "has no effect yet: all hosts are on http only (put TLS servers of your own into http.d)"
-
-
-class LeftOutError(BadValueError):
-    """A setting keeps out those whom we would serve: to go on without it would open what is closed."""
+_HTTPS: Mapping[str, Https] = {
+    "redirect": "redirect",
+    "noredirect": "both",
+    "nohttp": "only",
+    "nohttps": "off",
+}
+_POLICIES: Mapping[str, Policy] = {"Mozilla-Modern": "modern", "Mozilla-Intermediate": "intermediate"}
 
 
 def host(text: str) -> str:
@@ -102,61 +106,72 @@ def balance(text: str) -> str:
     )
 
 
-def _refusing(why: str, *, fine: tuple[str, ...] = ()) -> Callable[[str], None]:
-    """Return a reader that takes only what is so anyway."""
+def https(text: str) -> Https:
+    """Return where HTTPS_METHOD has a host that has a certificate."""
+    found = _HTTPS.get(text.lower())
+    if found is None:
+        raise BadValueError(f"{values.shown(text)} is no method ({values.spelling(text, _HTTPS)})")
+    return found
+
+
+def policy(text: str) -> Policy:
+    """Return which TLS SSL_POLICY asks for."""
+    if text not in _POLICIES:
+        raise BadValueError(
+            f"{values.shown(text)} is not there: [nginx.tls] policy counts"
+            f" (there are {' and '.join(_POLICIES)})"
+        )
+    return _POLICIES[text]
+
+
+def server_tokens(text: str) -> bool:
+    """Return whether SERVER_TOKENS has nginx tell its version."""
+    if text.lower() not in ("on", "off"):
+        raise BadValueError(
+            f'{values.shown(text)} is neither "on" nor "off", and [nginx] server_tokens counts'
+        )
+    return text.lower() == "on"
+
+
+def verify_client(text: str) -> VerifyClient:
+    """Return whether clients must, or may, show a certificate."""
+    return cast("VerifyClient", forms.verify_client(text.lower()))
+
+
+def missing(text: str) -> Missing:
+    """Return what a host has without a certificate: the default one, if that is to be trusted."""
+    return "default" if forms.switch(text) else "http"
+
+
+def _refusing(why: str) -> Callable[[str], None]:
+    """Return a reader that takes nothing but what is so anyway: off."""
 
     def read(text: str) -> None:
-        if text.lower() not in fine:
+        if forms.switch(text):
             raise BadValueError(f"{values.shown(text)} {why}")
 
     return read
 
 
-def _https_method(text: str) -> None:
-    if text.lower() == "nohttp":
-        raise LeftOutError(
-            "'nohttp' leaves its hosts out: all hosts are on http only yet (take it away to serve them there)"
-        )
-    _refusing(_NO_TLS)(text)
-
-
-def _verify_client(text: str) -> None:
-    if text.lower() == "on":
-        raise LeftOutError(
-            "'on' leaves its hosts out: without TLS yet, no client shows a certificate"
-            " (take it away to serve everybody)"
-        )
-    _refusing(_NO_TLS, fine=("off",))(text)
-
-
 NOT_DONE: dict[str, Callable[[str], None]] = {
-    "CERT_NAME": _refusing(_NO_TLS),
-    "HSTS": _refusing(_NO_TLS, fine=("off",)),
-    "HTTPS_METHOD": _https_method,
-    "SERVER_TOKENS": _refusing(
-        "is not done for one host (write server_tokens off; to a file in http.d, for all)", fine=("on",)
-    ),
-    "SSL_POLICY": _refusing(_NO_TLS),
-    f"{PREFIX}debug-endpoint": _refusing("is not done (ask proxyconf status)", fine=("false",)),
-    f"{PREFIX}http2.enable": _refusing(_NO_TLS, fine=("false",)),
-    f"{PREFIX}http3.enable": _refusing(_NO_TLS, fine=("false",)),
-    f"{PREFIX}non-get-redirect": _refusing(_NO_TLS),
-    f"{PREFIX}ssl_verify_client": _verify_client,
-    f"{PREFIX}trust-default-cert": _refusing(_NO_TLS),
+    f"{PREFIX}debug-endpoint": _refusing("is not done (ask proxyconf status)"),
+    f"{PREFIX}http3.enable": _refusing("is not done: there is HTTP/2 at most (take it away)"),
 }
-"""Settings of which at most some values are so anyway, with a reader that refuses the others."""
+"""Settings that are known, and not done, with a reader that refuses them where they are on."""
 
 DECISIVE = frozenset(
     {
         *("VIRTUAL_PORT", "VIRTUAL_PROTO", "VIRTUAL_PATH", "VIRTUAL_DEST", "VIRTUAL_ROOT"),
-        "NETWORK_ACCESS",
+        *("NETWORK_ACCESS", "HTTPS_METHOD", f"{PREFIX}ssl_verify_client"),
     }
 )
-"""Those that say where requests go, or whose may."""
+"""Those that say where requests go, or whose may, and whether in plain sight."""
 
 _KNOWN = {
     *("VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS"),
-    *(f"{PREFIX}keepalive", f"{PREFIX}loadbalance"),
+    *("CERT_NAME", "HSTS", "SERVER_TOKENS", "SSL_POLICY"),
+    *(f"{PREFIX}{label}" for label in ("keepalive", "loadbalance", "http2.enable")),
+    *(f"{PREFIX}{label}" for label in ("non-get-redirect", "trust-default-cert")),
     *DECISIVE,
     *NOT_DONE,
 }

@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 
 from proxyconf import values
 from proxyconf.model import Claims, Container, Listing
-from proxyconf.options import LocationOptions, Options, ServiceOptions
+from proxyconf.options import HostOptions, LocationOptions, Options, ServiceOptions
 from proxyconf.routing.containers import Containers
 from proxyconf.routing.labels import Wishes, read_labels
 from proxyconf.routing.nginx_proxy import VariableWish, beside, read_variables
 from proxyconf.routing.nginx_proxy_settings import INTERNAL, LABELS, PREFIX, VARIABLES, Protocol
 from proxyconf.snapshot import merge
 from proxyconf.sources import _docker_reading
+from proxyconf.tables import Listen, Nginx, Tls
 
 GUIDE = (Path(__file__).parents[2] / "docs/from-nginx-proxy.md").read_text()
+OF_TLS = Path(__file__).with_name("test_tls.py")
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -168,7 +170,7 @@ def test_a_host_that_no_route_takes_does_not_cost_the_others(text: str, why: str
         pytest.param("VIRTUAL_PROTO", "htps", "did you mean 'https'?", id="proto"),
         pytest.param("VIRTUAL_ROOT", "www", "start it with /", id="root"),
         pytest.param("NETWORK_ACCESS", "intern", 'neither "internal" nor "external"', id="access"),
-        pytest.param("HTTPS_METHOD", "nohttp", "leaves its hosts out", id="https only"),
+        pytest.param("HTTPS_METHOD", "no-http", "(did you mean 'nohttp'?)", id="https"),
     ],
 )
 def test_where_it_is_not_clear_who_may_go_where_there_is_no_route(name: str, text: str, why: str) -> None:
@@ -192,11 +194,11 @@ def test_where_it_is_not_clear_who_may_go_where_there_is_no_route(name: str, tex
         pytest.param("keepalive", "", "is no number of connections", id="empty"),
         pytest.param("keep-alive", "8", "did you mean 'keepalive'?", id="spelling"),
         pytest.param("debug-endpoint", "true", "ask proxyconf status", id="debug endpoint"),
-        pytest.param("ssl_verify_client", "optional", "has no effect yet", id="certificates of some clients"),
-        pytest.param("http2.enable", "true", "has no effect yet", id="http2"),
-        pytest.param("http3.enable", "true", "has no effect yet", id="http3"),
-        pytest.param("non-get-redirect", "308", "has no effect yet", id="redirect"),
-        pytest.param("trust-default-cert", "false", "has no effect yet", id="default certificate"),
+        pytest.param("http2.enable", "on", 'neither "true" nor "false"', id="http2"),
+        pytest.param("http3.enable", "true", "is not done", id="http3"),
+        pytest.param("http3.enable", "x", 'neither "true" nor "false"', id="text"),
+        pytest.param("non-get-redirect", "303", "no status to redirect with", id="redirect"),
+        pytest.param("trust-default-cert", "no", 'neither "true" nor "false"', id="default certificate"),
     ],
 )
 def test_labels_that_are_not_done_do_not_cost_the_route(label: str, text: str, why: str) -> None:
@@ -206,35 +208,89 @@ def test_labels_that_are_not_done_do_not_cost_the_route(label: str, text: str, w
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "text", "why"),
     [
-        ("CERT_NAME", "shared"),
-        ("HSTS", "max-age=31536000"),
-        ("HTTPS_METHOD", "redirect"),
-        ("HTTPS_METHOD", "noredirect"),
-        ("HTTPS_METHOD", "nohttps"),
-        ("SERVER_TOKENS", "off"),
-        ("SSL_POLICY", "Mozilla-Modern"),
+        pytest.param("CERT_NAME", "certs/shared.crt", "is no name of a certificate", id="certificate"),
+        pytest.param("HSTS", "31536000", "is nothing that Strict-Transport-Security says", id="hsts"),
+        pytest.param("SERVER_TOKENS", "build", "and [nginx] server_tokens counts", id="tokens"),
+        pytest.param(
+            "SSL_POLICY", "Mozilla-Old", "(there are Mozilla-Modern and Mozilla-Intermediate)", id="old"
+        ),
+        pytest.param("SSL_POLICY", "AWS-TLS13-1-2-2021-06", "[nginx.tls] policy counts", id="of Amazon"),
     ],
 )
-def test_variables_that_are_not_done_do_not_cost_the_route(name: str, text: str) -> None:
+def test_variables_that_are_not_done_do_not_cost_the_route(name: str, text: str, why: str) -> None:
     found = read({name: text})
     assert found.wishes == (single("a.test"),)
-    why = the_problem(found, f"variable {name}")
-    assert why.startswith((f"{text!r} has no effect yet", f"{text!r} is not done for one host"))
+    assert why in the_problem(found, f"variable {name}")
 
 
-def test_certificates_of_all_clients_can_not_be_had_yet() -> None:
+@pytest.mark.parametrize(
+    ("env", "labels", "expected"),
+    [
+        pytest.param({"CERT_NAME": "shared"}, {}, HostOptions(certificate="shared"), id="certificate"),
+        pytest.param({"CERT_NAME": "default"}, {}, HostOptions(certificate="default"), id="default one"),
+        pytest.param({"HTTPS_METHOD": "redirect"}, {}, HostOptions(https="redirect"), id="redirect"),
+        pytest.param({"HTTPS_METHOD": "noredirect"}, {}, HostOptions(https="both"), id="noredirect"),
+        pytest.param({"HTTPS_METHOD": " NoHTTP"}, {}, HostOptions(https="only"), id="nohttp"),
+        pytest.param({"HTTPS_METHOD": "nohttps"}, {}, HostOptions(https="off"), id="nohttps"),
+        pytest.param({"HSTS": "off"}, {}, HostOptions(hsts=""), id="no hsts"),
+        pytest.param(
+            {"HSTS": "max-age=31536000; includeSubDomains; preload"},
+            {},
+            HostOptions(hsts="max-age=31536000; includeSubDomains; preload"),
+            id="hsts",
+        ),
+        pytest.param({"SSL_POLICY": "Mozilla-Modern"}, {}, HostOptions(tls_policy="modern"), id="modern"),
+        pytest.param(
+            {"SSL_POLICY": "Mozilla-Intermediate"},
+            {},
+            HostOptions(tls_policy="intermediate"),
+            id="intermediate",
+        ),
+        pytest.param({"SERVER_TOKENS": "on"}, {}, HostOptions(server_tokens=True), id="tokens"),
+        pytest.param({"SERVER_TOKENS": "off"}, {}, HostOptions(server_tokens=False), id="no tokens"),
+        pytest.param({}, {"ssl_verify_client": "on"}, HostOptions(verify_client="on"), id="clients must"),
+        pytest.param({}, {"ssl_verify_client": "Off"}, HostOptions(), id="clients need not"),
+        pytest.param(
+            {},
+            {"ssl_verify_client": "optional_no_ca"},
+            HostOptions(verify_client="optional_no_ca"),
+            id="clients may",
+        ),
+        pytest.param({}, {"http2.enable": "true"}, HostOptions(http2=True), id="http2"),
+        pytest.param({}, {"http2.enable": "false"}, HostOptions(http2=False), id="no http2"),
+        pytest.param({}, {"non-get-redirect": "308"}, HostOptions(other_redirect_status=308), id="308"),
+        pytest.param(
+            {}, {"trust-default-cert": "true"}, HostOptions(missing="default"), id="default for all"
+        ),
+        pytest.param({}, {"trust-default-cert": "false"}, HostOptions(missing="http"), id="http without"),
+    ],
+)
+def test_what_counts_for_the_whole_host(
+    env: dict[str, str], labels: dict[str, str], expected: HostOptions
+) -> None:
+    assert good(env, labels) == (single("a.test", options=Options(host=expected)),)
+
+
+def test_several_ports_share_what_counts_for_a_host() -> None:
+    env = {"VIRTUAL_HOST_MULTIPORTS": "a.test: {/: {}, /x: {}}", "HTTPS_METHOD": "nohttp"}
+    asked = Options(host=HostOptions(https="only"))
+    assert good(env) == (
+        one_of_several("a.test", options=asked),
+        one_of_several("a.test", "/x", options=asked),
+    )
+
+
+def test_who_may_come_must_be_clear() -> None:
     """To serve everybody would open what is closed."""
-    found = read({}, {"ssl_verify_client": "on"})
+    found = read({}, {"ssl_verify_client": "yes"})
     assert found.wishes == ()
-    assert "no client shows a certificate" in the_problem(found, f"label {PREFIX}ssl_verify_client")
+    assert "does not say whether" in the_problem(found, f"label {PREFIX}ssl_verify_client")
 
 
 def test_what_is_so_anyway_is_no_problem() -> None:
-    labels = dict.fromkeys(("http2.enable", "http3.enable", "debug-endpoint"), "false")
-    env = {"SERVER_TOKENS": "on", "HSTS": "off"}
-    assert good(env, labels | {"ssl_verify_client": "off"}) == (single("a.test"),)
+    assert good({}, dict.fromkeys(("http3.enable", "debug-endpoint"), "false")) == (single("a.test"),)
 
 
 def test_a_label_that_can_not_be_printed() -> None:
@@ -379,10 +435,10 @@ def test_several_ports_need_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    found = read({"VIRTUAL_HOST": "~x,a.test", "VIRTUAL_PORT": "x", "CERT_NAME": "x"}, {"loadbalance": "x"})
+    found = read({"VIRTUAL_HOST": "~x,a.test", "VIRTUAL_PORT": "x", "CERT_NAME": "/"}, {"loadbalance": "x"})
     assert [problem.where.split()[-1] for problem in found.problems] == [
-        "CERT_NAME",
         f"{PREFIX}loadbalance",
+        "CERT_NAME",
         "VIRTUAL_HOST",
         "VIRTUAL_PORT",
     ]
@@ -390,7 +446,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 def test_our_labels_say_all_of_what_they_claim_too() -> None:
     labels = read_labels("web-1", {"proxyconf.host": "a.test", "proxyconf.port": "81", "proxyconf.x.y": ""})
-    variables = read({"VIRTUAL_HOST": "a.test,b.test", "VIRTUAL_PORT": "82", "CERT_NAME": "x"})
+    variables = read({"VIRTUAL_HOST": "a.test,b.test", "VIRTUAL_PORT": "82", "CERT_NAME": "/"})
     both = beside(labels, variables)
     assert both.wishes == (*labels.wishes, single("b.test", port=82))
     assert both.problems == labels.problems + variables.problems
@@ -521,8 +577,16 @@ def test_the_guide_names_every_setting() -> None:
     assert sorted(set(named)) == sorted(ours)
 
 
+def test_the_guide_names_settings_that_exist() -> None:
+    fields = {"nginx": Nginx, "nginx.listen": Listen, "nginx.tls": Tls}
+    named = re.findall(r"`\[([\w.]+)\] (\w+)", GUIDE)
+    assert named
+    assert all(key in fields[table].__struct_fields__ for table, key in named)
+
+
 def test_the_guide_names_tests_that_exist() -> None:
     tests = {name for name in globals() if name.startswith("test_")}
+    tests |= set(re.findall(r"^def (test_\w+)", OF_TLS.read_text(), re.MULTILINE))
     for row in rows("Settings of a container"):
         assert len(row) == 3
         assert set(CODE.findall(row[2])) <= tests
