@@ -122,6 +122,9 @@ async def test_a_recycled_address_serves_no_other_host(docker_engine: DockerEngi
             await docker_engine.kill("one")
             await docker_engine.docker("start", "two")
             proxy.until_serves("b.test", "two")
-        assert proxy.answers("a.test") == ["503"] * 8
+            for trickle in trickles:
+                trickle.until_more(5)
         answers = {answer for trickle in trickles for answer in trickle.answers}
-        assert answers - {"502", "504"} == {"one", "503"}
+        # beside these: 502, 504 and answers that broke off, of what the dead one had at its death
+        assert answers >= {"one", "503"}
+        assert "two" not in answers
