@@ -74,7 +74,7 @@ EXPLANATIONS = (
     ),
     Explanation(
         "default_server_flag",
-        ("include",),
+        ("include", "https_include"),
         "the port has a default server, which is the operator's and not in what is scanned here",
     ),
 )
