@@ -170,7 +170,7 @@ def _default_server(dialect: Dialect) -> Iterator[Lines]:
         yield block("server", body=(*listens, *answer))
     if listens := list(https_listens(dialect, default, but=dialect.default_servers)):
         common = () if dialect.own else (tls_lines(dialect),)
-        # who has got in by the name of one host may ask for another: browsers do, for one that the certificate has
+        # who got in by the name of one host may ask for another: browsers do, where its certificate has both
         elsewhere = block("location /", body=(directive("return", quoting.number(421, at_most=999)),))
         yield block("server", body=(*listens, *common, directive("ssl_reject_handshake on"), elsewhere))
 
