@@ -112,7 +112,7 @@ class HostOptions:
         http2: Whether https speaks HTTP/2, too.
         tls_policy: What it must have. All hosts of an address share one: to ask for another is a problem.
         other_redirect_status: Of the redirect to https for methods other than GET and HEAD.
-        verify_client: Whether clients must, or may, show a certificate; "" for neither.
+        verify_client: Whether clients must, or may, show a certificate. None: neither, but nobody said so.
         www: Its name with ``www.``, or without if it has that, is redirected to it.
         server_tokens: Whether answers of nginx's own tell its version.
     """
@@ -124,7 +124,7 @@ class HostOptions:
     http2: bool | None = None
     tls_policy: Policy | None = None
     other_redirect_status: int = 301
-    verify_client: VerifyClient = ""
+    verify_client: VerifyClient | None = None
     www: bool = False
     server_tokens: bool | None = None
 

@@ -82,6 +82,9 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
         why = f"answers 503, for nobody is known whose certificates clients may show (put {certificate.name}"
         why += f".ca.crt into {dialect.settings.tls.certificates})"
         problems.append(Problem("host", host, why))
+    if asked.verify_client is None and certificates.authority(certificate.name) != certificates.authority(""):
+        why = f"asks no client for a certificate, though there is {certificate.name}.ca.crt"
+        problems.append(Problem("host", host, f"{why} (set verify_client to on, or to off)"))
     problems += [Problem("host", host, why) for why in _shared(asked, dialect)]
     return Standing(https, certificate.part, authority, closed, tuple(problems))
 

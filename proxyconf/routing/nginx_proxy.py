@@ -150,7 +150,7 @@ def _host_options(reading: _Reading) -> HostOptions:
         http2=reading.read(f"{PREFIX}http2.enable", forms.switch, None),
         tls_policy=reading.read("SSL_POLICY", settings.policy, None),
         other_redirect_status=reading.read(f"{PREFIX}non-get-redirect", forms.redirect_status, 301),
-        verify_client=reading.read(f"{PREFIX}ssl_verify_client", settings.verify_client, ""),
+        verify_client=reading.read(f"{PREFIX}ssl_verify_client", settings.verify_client, None),
         server_tokens=reading.read("SERVER_TOKENS", settings.server_tokens, None),
     )
 
