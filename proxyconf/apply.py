@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxyconf.board import CertificateState
 from proxyconf.errors import (
     NotRunningError,
     RefusedError,
@@ -21,6 +22,7 @@ from proxyconf.errors import (
     UncheckedError,
 )
 from proxyconf.nginx.blame import conflicts
+from proxyconf.nginx.certificates import NO_CERTIFICATES
 from proxyconf.nginx.folder import parts_of
 from proxyconf.nginx.workers import Lingering
 from proxyconf.verdicts import Verdicts
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from proxyconf.model import Problem, Snapshot
+    from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.control import Control, LogMark
     from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.proof import Asker
@@ -95,7 +98,13 @@ class Apply:
     """
 
     def __init__(
-        self, *, folder: Folder, renderer: Callable[[], Renderer], control: Control, prober: Asker
+        self,
+        *,
+        folder: Folder,
+        renderer: Callable[[], Renderer],
+        control: Control,
+        prober: Asker,
+        certificates: Certificates = NO_CERTIFICATES,
     ) -> None:
         self.installed: Generation | None = None
         self.proved: Generation | None = None
@@ -107,6 +116,7 @@ class Apply:
         self._folder = folder
         self._control = control
         self._prober = prober
+        self._certificates = certificates
         self._verdicts = Verdicts(renderer)
         self._conflicts: tuple[Problem, ...] = ()
         self._good: Generation | None = None
@@ -129,7 +139,18 @@ class Apply:
     def problems(self) -> tuple[Problem, ...]:
         """Return what nginx refused and is set aside, hosts that are not ours alone, what is out of reach."""
         reaching = (*self._folder.obstacles(), *self._control.problems)
-        return (*self._verdicts.problems, *self._conflicts, *reaching)
+        return (
+            *self._verdicts.problems,
+            *self._conflicts,
+            *self._certificates.found.problems,
+            *reaching,
+        )
+
+    @property
+    def certificates(self) -> Iterator[CertificateState]:
+        """Return what hosts may be served with."""
+        for one in self._certificates.found.by_name.values():
+            yield CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
 
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.
@@ -142,7 +163,8 @@ class Apply:
         if applied and live and applied.nonce.encode() in live:
             self.installed = self._good = Generation(applied.digest, applied.nonce, live)
             self._kept.append(parts_of(live))
-            self._verdicts.trust(parts_of(live))
+            pieces = await asyncio.to_thread(self._folder.pieces, parts_of(live))
+            self._verdicts.trust(parts_of(live), pieces)
 
     def look_again(self) -> None:
         """Try everything again at the next call of `apply`, and have nginx read it all anew."""
@@ -152,6 +174,10 @@ class Apply:
     async def serves(self) -> bool:
         """Tell whether nginx still serves all it should, as far as a cheap look tells."""
         if self.installed is None or self._verdicts.is_due:
+            return False
+        if not await asyncio.to_thread(self._certificates.is_current):
+            return False
+        if not await asyncio.to_thread(self._folder.additions.is_current):
             return False
         return await self._serves(self.installed.digest)
 
@@ -173,6 +199,8 @@ class Apply:
         """
         await self._control.meet()
         with steps.timed("render"):
+            await asyncio.to_thread(self._certificates.refresh)
+            self._verdicts.additions = await asyncio.to_thread(self._folder.additions.refresh)
             site = self._verdicts.render(snapshot)
         if await self._serves(self._digest(site)):
             return False

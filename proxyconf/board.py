@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proxyconf.model import Change, Route
-    from proxyconf.nginx.certificates import Certificate
 
 log = structlog.get_logger(__name__)
 
@@ -310,12 +309,9 @@ class Board:
         done = Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason)
         self._history.append(done)
 
-    def certificates_found(self, certificates: Iterable[Certificate]) -> None:
+    def certificates_found(self, certificates: Iterable[CertificateState]) -> None:
         """Note what hosts may be served with."""
-        self._status.certificates = [
-            CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
-            for one in certificates
-        ]
+        self._status.certificates = list(certificates)
 
     def workers_counted(self, count: int, memory: int) -> None:
         """Note the old workers."""

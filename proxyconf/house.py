@@ -286,7 +286,13 @@ async def _open_site(settings: Settings, state: State) -> tuple[Apply | None, Ng
     if nginx.mode == "none":
         return None, NginxState(mode=nginx.mode, root="")
     here = await reach_nginx(settings, state.nginx, state.token())
-    apply = Apply(folder=here.folder, renderer=here.renderer, control=here.control, prober=here.prober)
+    apply = Apply(
+        folder=here.folder,
+        renderer=here.renderer,
+        control=here.control,
+        prober=here.prober,
+        certificates=here.certificates,
+    )
     known = NginxState(
         mode=nginx.mode,
         root=str(here.folder.root),

@@ -15,21 +15,25 @@ from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.groups.draft import drafts
 from proxyconf.house import follow
 from proxyconf.intake import Intake
+from proxyconf.nginx.addition_folders import AdditionFolders
+from proxyconf.nginx.additions import with_originals
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.here import open_nginx
-from proxyconf.nginx.reach import reach_nginx
+from proxyconf.nginx.reach import reach_nginx, with_certificates
 from proxyconf.resources.folder import Resources, read_resources
 from proxyconf.resources.jinja import TemplateError, Templates
 from proxyconf.snapshot import merge
 from proxyconf.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from proxyconf.config import Settings
     from proxyconf.groups.draft import Draft
     from proxyconf.model import Problem, Snapshot
+    from proxyconf.nginx.additions import Additions
     from proxyconf.nginx.here import Here
+    from proxyconf.nginx.part import Part
     from proxyconf.nginx.site import Site
 
 _NONCE = "preview"
@@ -101,16 +105,25 @@ async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes
         nginx = await reach_nginx(settings, folder, token)
     except CommandError as exc:
         nginx = await open_nginx(settings.tables.nginx, Build(), folder, token)
+        nginx = await with_certificates(nginx, settings.tables.nginx)
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     if nginx.control.build is None:
         problems.append("nginx can't be asked what it is; rendered for one that supports the least")
-    site = nginx.renderer().render(snapshot)
-    return _files(nginx, site), [*problems, *map(str, site.problems)]
+    site = nginx.renderer().render(snapshot, additions=await _additions(settings))
+    problems += map(str, (*site.problems, *nginx.certificates.found.problems))
+    # keys are not for everybody's eyes
+    shown = [part for part in site.parts if part.kind != "certificate"]
+    return _files(nginx, site, shown), problems
 
 
-def _files(nginx: Here, site: Site) -> dict[str, bytes]:
+async def _additions(settings: Settings) -> Additions:
+    folders = AdditionFolders(state_path(settings) / "nginx", settings.tables.nginx.error_pages)
+    return await asyncio.to_thread(folders.refresh)
+
+
+def _files(nginx: Here, site: Site, parts: Iterable[Part]) -> dict[str, bytes]:
     files = {nginx.folder.root.name: site.root(_NONCE)}
-    return files | {f"parts/{part.file}": part.text for part in site.parts}
+    return files | {f"parts/{part.file}": part.text for part in parts}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -191,7 +204,8 @@ async def check_site(settings: Settings) -> Sequence[str]:
         await nginx.control.meet()
         if build := nginx.control.build:
             lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
-        write(folder, _files(nginx, nginx.renderer().render(snapshot)))
+        site = nginx.renderer().render(snapshot, additions=await _additions(settings))
+        write(folder, _files(nginx, site, site.parts))
         (folder / "temp").mkdir()
         for name in _OPERATORS:
             if (real / name).is_dir():
@@ -199,7 +213,8 @@ async def check_site(settings: Settings) -> Sequence[str]:
         try:
             await nginx.control.check(nginx.folder.root)
         except RefusedError as exc:  # what it names must still be there when it is read
-            raise RefusedError(str(exc).replace(str(folder), str(real)), exc.output) from exc
+            said = with_originals(str(exc), site.parts, site.dialect.parts_folder)
+            raise RefusedError(said.replace(str(folder), str(real)), exc.output) from exc
     saved = (
         f"{len(snapshot.routes)} routes, as saved by the last run" if snapshot.routes else "without routes"
     )

@@ -219,6 +219,7 @@ class Reconciler:
         if apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
             self._queue.bucket.spend(time.perf_counter() - started, old_workers=apply.lingering.memory)
             self._board.workers_counted(apply.lingering.count, apply.lingering.memory)
+        self._board.certificates_found(apply.certificates)
         return wait_s
 
     def _view(self, snapshot: Snapshot) -> View | None:

@@ -1,13 +1,17 @@
-"""Certificates, and which of them a host is served with. Pure."""
+"""Certificates, and which of them a host is served with. Pure, but for `open_certificates`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from proxyconf.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from proxyconf.model import Problem
     from proxyconf.nginx.part import Part
@@ -44,6 +48,10 @@ def _above(host: str) -> str:
     """Return the wildcard that stands for *host*, and nothing for one that is a wildcard itself."""
     first, _, rest = host.partition(".")
     return "" if first == "*" else f"*.{rest}"
+
+
+def _worth(certificate: Certificate) -> tuple[bool, float, str]:
+    return certificate.is_good, certificate.not_after, certificate.name
 
 
 class CertificateSet:
@@ -93,5 +101,53 @@ class CertificateSet:
         return self._authorities.get(name) or self._authorities.get("")
 
 
-def _worth(certificate: Certificate) -> tuple[bool, float, str]:
-    return certificate.is_good, certificate.not_after, certificate.name
+class Certificates(Protocol):
+    """Where certificates come from; to read them blocks."""
+
+    @property
+    def found(self) -> CertificateSet:
+        """Return what was there when they were read last."""
+        ...
+
+    def is_current(self) -> bool:
+        """Tell whether nothing has changed since."""
+        ...
+
+    def refresh(self) -> None:
+        """Read them, unless nothing has changed."""
+        ...
+
+
+class _NoCertificates:
+    """There are none, and there will be none."""
+
+    found = CertificateSet()
+
+    def is_current(self) -> bool:
+        """Tell that nothing has changed."""
+        return True
+
+    def refresh(self) -> None:
+        """Read nothing."""
+
+
+NO_CERTIFICATES = _NoCertificates()
+
+
+def open_certificates(folder: Path | None) -> Certificates:
+    """Return the certificates of *folder*, read; blocks.
+
+    Raises:
+        UsageError: The library that reads them is missing.
+    """
+    if folder is None:
+        return NO_CERTIFICATES
+    try:
+        module = import_module("proxyconf.nginx.certificate_folder")
+    except ImportError as exc:
+        raise UsageError(
+            "[nginx.tls] certificates: cryptography is missing (pip install 'proxyconf[tls]')"
+        ) from exc
+    found: Certificates = module.CertificateFolder(folder)
+    found.refresh()
+    return found

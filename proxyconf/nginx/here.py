@@ -16,6 +16,7 @@ import msgspec
 
 from proxyconf.command import run_command
 from proxyconf.nginx.build import parse_build
+from proxyconf.nginx.certificates import NO_CERTIFICATES
 from proxyconf.nginx.control import Included, Local
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.folder import Folder
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxyconf.nginx.build import Build
+    from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.control import Control
     from proxyconf.nginx.proof import Asker
     from proxyconf.nginx.surroundings import Surroundings
@@ -53,6 +55,7 @@ class Here:
         prober: Who asks it for proof.
         renderer: Returns who writes for it: another one whenever what surrounds us has changed.
         start: What a person runs, or does, so that it serves our file.
+        certificates: What hosts may be served with.
     """
 
     control: Control
@@ -60,6 +63,7 @@ class Here:
     prober: Asker
     renderer: Callable[[], Renderer]
     start: str
+    certificates: Certificates = NO_CERTIFICATES
 
 
 async def ask_build(binary: str, prefix: Path | None = None) -> Build:
@@ -103,7 +107,8 @@ async def open_nginx(
 
 def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], start: str) -> Here:
     worker = dialect.settings.user if dialect.own and dialect.root else ""
-    folder = Folder(dialect.folder, dialect.root_file.name, worker=worker)
+    pages = dialect.settings.error_pages
+    folder = Folder(dialect.folder, dialect.root_file.name, worker=worker, error_pages=pages)
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
     return Here(control, folder, prober, renderer, start)
 

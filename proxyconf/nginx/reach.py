@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from proxyconf.nginx.certificates import open_certificates
 from proxyconf.nginx.here import ask_build, open_nginx
 
 if TYPE_CHECKING:
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
     from proxyconf.config import Settings
     from proxyconf.nginx.here import Here
+    from proxyconf.nginx.site import Renderer
+    from proxyconf.tables import Nginx
 
 
 async def reach_nginx(
@@ -34,6 +39,23 @@ async def reach_nginx(
         # its library is loaded only where it is needed
         there = import_module("proxyconf.nginx.there")
         found: Here = await there.open_in_container(nginx, settings.sources, path, token)
-        return found
-    build = await ask_build(nginx.binary)
-    return await open_nginx(nginx, build, path, token, included_from=included_from)
+    else:
+        build = await ask_build(nginx.binary)
+        found = await open_nginx(nginx, build, path, token, included_from=included_from)
+    return await with_certificates(found, nginx)
+
+
+async def with_certificates(here: Here, settings: Nginx) -> Here:
+    """Return *here* with the certificates that its hosts may be served with.
+
+    Raises:
+        UsageError: The library that reads them is missing.
+    """
+    certificates = await asyncio.to_thread(open_certificates, settings.tls.certificates)
+
+    def renderer() -> Renderer:
+        made = here.renderer()
+        made.certificates = certificates.found
+        return made
+
+    return replace(here, renderer=renderer, certificates=certificates)

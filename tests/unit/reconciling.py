@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxyconf.apply import Apply, Steps
+    from proxyconf.board import CertificateState
     from proxyconf.errors import StateError
     from proxyconf.model import Change, Problem, Snapshot
     from proxyconf.state import Applied
@@ -58,6 +59,8 @@ class ScriptedApply:
         self.proved_at = 0.0
         self.problems: tuple[Problem, ...] = ()
         self.lingering = Lingering()
+        self.certificates: tuple[CertificateState, ...] = ()
+        self.certificates = ()
 
     async def resume(self, applied: Applied | None) -> None:
         if self.unusable:
