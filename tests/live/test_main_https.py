@@ -72,7 +72,7 @@ class Site:
         self._routes: dict[str, dict[str, object]] = {}
         self._services: dict[str, str] = {}
 
-    def route(self, host: str, service: str, address: str = "", **options: object) -> None:
+    def route(self, host: str, service: str, address: str = "", **options: Any) -> None:
         """Lead *host* to an endpoint, by default a backend that is called as the service."""
         self._routes[host] = {"host": host, "service": service, **options}
         self._services[service] = address or self.proxy.backend(service)
@@ -226,7 +226,7 @@ def test_challenges_are_answered_by_http_alone(site: Site) -> None:
 def test_what_hosts_ask_for(site: Site) -> None:
     wild = pair("*.ask.test")
     wild.put(site.certificates, "_.ask.test")
-    asked: dict[str, dict[str, object]] = {
+    asked: dict[str, dict[str, Any]] = {
         "both": {"https": "both"},
         "only": {"https": "only"},
         "off": {"https": "off"},
