@@ -104,14 +104,17 @@ class Nginx(Table, frozen=True, kw_only=True):
         tls: Https.
         trusted_proxies: Peers whose X-Forwarded-* headers are believed.
         default_status: What an unknown host gets: 404, or 444 to hang up.
-        connect_timeout: To an endpoint, before the next one is tried. Less than the second after which TCP asks
-            again: by then the address may be that of another site's container.
+        connect_timeout: To an endpoint, before the next one is tried. Less than the second after which TCP
+            asks again: by then the address may be that of another site's container.
         keepalive: Idle connections kept to each service, per worker. 0: none.
         worker_processes: Mode own.
         worker_connections: Mode own, per worker.
         error_log_level: Mode own: the least level in ``<state>/nginx/error.log``.
         worker_shutdown_timeout: Mode own: how long an old worker may finish what it has (websockets).
         access_log: Mode own: a file, or "" for none.
+        access_log_format: ``combined``, or ``json``: an object in each line.
+        default_host: Its routes are also those of unknown hosts, on http. "" for none.
+        error_pages: A folder with ``404.html``, ``50x.html`` and so on, in place of what nginx itself says.
         server_tokens: Mode own: answers of nginx's own tell its version.
     """
 
@@ -131,6 +134,9 @@ class Nginx(Table, frozen=True, kw_only=True):
     error_log_level: Literal["info", "notice", "warn", "error", "crit"] = "error"
     worker_shutdown_timeout: Seconds = Seconds(600)
     access_log: str = ""
+    access_log_format: Literal["combined", "json"] = "combined"
+    default_host: str = ""
+    error_pages: Path | None = None
     server_tokens: bool = False
 
     def __post_init__(self) -> None:
@@ -140,6 +146,10 @@ class Nginx(Table, frozen=True, kw_only=True):
                 f'via: {self.via!r} is for mode = "own": of an nginx in another container only the folder of'
                 ' ours is shared, and not its own nginx.conf (set mode = "own", or via = "local")'
             )
+        try:
+            host(self.default_host or "a")
+        except BadValueError as exc:
+            raise ValueError(f"default_host: {exc}") from exc
 
 
 class Pace(Table, frozen=True, kw_only=True):

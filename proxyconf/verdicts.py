@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxyconf.errors import RefusedError
 from proxyconf.model import Problem
+from proxyconf.nginx.additions import NO_ADDITIONS, with_originals
 from proxyconf.nginx.blame import accused, guilty
 from proxyconf.nginx.control import first_complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from proxyconf.errors import RefusedError
     from proxyconf.model import Snapshot
     from proxyconf.nginx.part import Part, PartKind
     from proxyconf.nginx.site import Renderer, Site
@@ -36,16 +37,19 @@ class Verdicts:
 
     Attributes:
         problems: What is set aside at present, or could not be written.
+        additions: What operators add, from the next rendering on.
     """
 
     def __init__(self, renderer: Callable[[], Renderer], clock: Callable[[], float] = time.monotonic) -> None:
         self.problems: tuple[Problem, ...] = ()
+        self.additions = NO_ADDITIONS
         self._renderer = renderer
         self._clock = clock
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
         self._trusted: AbstractSet[str] = frozenset()
+        self._earlier: dict[tuple[str, str], Part] = {}
         self._latest: Site | None = None
 
     @property
@@ -58,21 +62,37 @@ class Verdicts:
         renderer = self._renderer()
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
-        site = renderer.render(snapshot)
+        site = renderer.render(snapshot, additions=self.additions)
         aside: dict[tuple[PartKind, str], Part | None] = {}
         refused: list[Problem] = []
         # again and again: where a service is left out, its hosts are other parts, which may be refused too
         while self._refused and (bad := [part for part in site.parts if part.file in self._refused]):
-            aside |= {(part.kind, part.name): self._stand_in(part) for part in bad}
-            refused += [self._problem(part, aside[part.kind, part.name]) for part in bad]
-            site = renderer.render(snapshot, set_aside=aside)
+            for part in bad:
+                stand_in = aside[part.kind, part.name] = self._stand_in(part)
+                refused.append(self._problem(part, stand_in))
+                if part.kind == "operator" and not stand_in:
+                    closed = [host for host in self._new_hosts(site) if part in host.files]
+                    aside |= {(host.kind, host.name): None for host in closed}
+                    why = f"is left out, for nginx refuses {part.name}, and never was it served without"
+                    refused += [Problem(host.kind, host.name, why) for host in closed]
+            site = renderer.render(snapshot, additions=self.additions, set_aside=aside)
         self.problems = (*site.problems, *refused)
         self._latest = site
         return site
 
-    def trust(self, files: AbstractSet[str]) -> None:
-        """Take parts of these names for good ones until a proof: nginx proved them to an earlier run."""
+    def _new_hosts(self, site: Site) -> list[Part]:
+        """Return the hosts that nginx has not served yet; what is refused may be what keeps strangers out."""
+        return [part for part in site.parts if part.kind == "host" and not self._stand_in(part)]
+
+    def trust(self, files: AbstractSet[str], pieces: Iterable[Part] = ()) -> None:
+        """Take parts of these names for good ones until a proof: nginx proved them to an earlier run.
+
+        Args:
+            files: The names of their files.
+            pieces: Those of them that are operators'.
+        """
         self._trusted = files
+        self._earlier = {(part.kind, part.name): part for part in pieces}
 
     def forget(self) -> None:
         """Try everything again."""
@@ -82,6 +102,7 @@ class Verdicts:
         """Take the parts of the latest candidate for good ones."""
         if self._latest:
             self._good = {(part.kind, part.name): part for part in self._latest.parts}
+            self._earlier = {}
 
     async def judge(
         self,
@@ -94,7 +115,7 @@ class Verdicts:
         """Find the parts of *site* that nginx refuses, and remember them.
 
         Raises:
-            RefusedError: It is none of the parts; *refusal* itself.
+            RefusedError: It is none of the parts, or what nobody knows how to serve without.
         """
         good = {part.file for part in self._good.values()} or self._trusted
         changed = [part for part in site.parts if part.file not in good]
@@ -104,21 +125,35 @@ class Verdicts:
             aside = {
                 (part.kind, part.name): self._stand_in(part) for part in changed if part.file not in files
             }
-            return await passes(self._renderer().render(snapshot, set_aside=aside))
+            return await passes(self._renderer().render(snapshot, additions=self.additions, set_aside=aside))
 
         found = accused(refusal.output, changed) or await guilty(changed, passes_with)
-        if not found:
-            raise refusal
-        reason = first_complaint(refusal.output)
+        if not found or self._would_open(found):
+            raise RefusedError(_with_originals(str(refusal), site), refusal.output)
+        reason = _with_originals(first_complaint(refusal.output), site)
         for part in found:
             self._refused[part.file] = (reason, self._clock() + _FORGET_S)
             if self._told.get(part.file) != reason:  # once, though it is tried again and again
                 log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
             self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
+    def _would_open(self, refused: Sequence[Part]) -> bool:
+        """Tell whether hosts would be without what may keep strangers out, or else not be served any more.
+
+        That is so until the first proof of this run: what an earlier one has served without it, is not known.
+        """
+        pieces = [part for part in refused if part.kind == "operator" and not self._stand_in(part)]
+        return bool(pieces and self._trusted and not self._good)
+
     def _stand_in(self, part: Part) -> Part | None:
-        return self._good.get((part.kind, part.name))  # which is never refused: see `judge`
+        key = part.kind, part.name
+        return self._good.get(key) or self._earlier.get(key)  # which is never refused: see `judge`
 
     def _problem(self, part: Part, stand_in: Part | None) -> Problem:
         instead = "its last good form serves" if stand_in else "it is left out"
-        return Problem(part.kind, part.name, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
+        what = "file" if part.kind == "operator" else part.kind
+        return Problem(what, part.name, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
+
+
+def _with_originals(text: str, site: Site) -> str:
+    return with_originals(text, site.parts, site.dialect.parts_folder)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.part import Part
 
-_PLACE = re.compile(r"parts/([sh]-[0-9a-f]{16}\.conf):\d+")
+_PLACE = re.compile(r"parts/([hos]-[0-9a-f]{16}\.conf):\d+")
 _CONFLICT = re.compile(r'\[warn\].*? conflicting server name "([^"]+)" on (\S+), ignored')
 _ELSEWHERE = re.compile(r"\[emerg\] .* in \S+:\d+$", re.MULTILINE)
 _QUOTED = re.compile(r'"([^"]+)"')

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxyconf.values import host
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -62,6 +64,12 @@ class Dialect:
     def proof_name(self) -> str:
         """The host name under which nginx answers the nonce."""
         return f"{self.token}.proxyconf.invalid"
+
+    @property
+    def default_host(self) -> str:
+        """The host whose routes are also those of unknown hosts; "" for none."""
+        wanted = self.settings.default_host
+        return host(wanted) if wanted else ""
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from proxyconf.errors import StateError
 from proxyconf.files import make_folder
 from proxyconf.model import Problem
+from proxyconf.nginx.addition_folders import AdditionFolders
+from proxyconf.nginx.additions import HOST_D, LOCATION_D, read_piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.part import Part
 
-_PART = re.compile(rb"parts/([sh]-[0-9a-f]{16}\.conf|u-[0-9a-f]{16}\.users|[ac]-[0-9a-f]{16}\.pem)")
+_PART = re.compile(rb"parts/([achopsu]-[0-9a-f]{16}\.(?:conf|html|pem|users))")
 _Stamp = tuple[str, int, int]
 """A file's name or inode, its time of change in ns, and its size."""
 _SYNC_IN_TURN_MAX = 4
@@ -39,14 +41,25 @@ class Folder:
         path: The folder.
         root: The file that nginx reads: ``nginx.conf`` or ``http.conf``.
         staged: Where the next one waits to be checked, in the same folder, so that relative names agree.
+        additions: What operators add to hosts, from here and elsewhere.
     """
 
-    def __init__(self, path: Path, root_name: str, *, worker: str = "") -> None:
-        """Take the folder *path*; *worker* is whom nginx's workers run as, where that is not us."""
+    def __init__(
+        self, path: Path, root_name: str, *, worker: str = "", error_pages: Path | None = None
+    ) -> None:
+        """Take the folder *path*.
+
+        Args:
+            path: It.
+            root_name: Of the file that nginx reads.
+            worker: Whom nginx's workers run as, where that is not us.
+            error_pages: The folder of the operators' error pages, if there is one.
+        """
         self.path = path
         self._worker = worker
         self.root = path / root_name
         self.staged = path / f"{root_name}.next"
+        self.additions = AdditionFolders(path, error_pages)
         self._parts = path / "parts"
         self._present: set[str] = set()
         self._unsynced: list[Path] = []
@@ -60,7 +73,7 @@ class Folder:
             StateError: The folder can't be used.
         """
         try:
-            for name in (".", "parts", "main.d", "http.d", "temp"):
+            for name in (".", "parts", "main.d", "http.d", HOST_D, LOCATION_D, "temp"):
                 make_folder(self.path / name, 0o755)
             self.staged.unlink(missing_ok=True)
             self._present = {entry.name for entry in os.scandir(self._parts)}
@@ -82,6 +95,18 @@ class Folder:
             raise _unusable(exc, self.path) from exc
         self._seal = self._signature(), self._operators()
         return content
+
+    def pieces(self, names: Iterable[str]) -> tuple[Part, ...]:
+        """Return those of the parts *names* that are copies of operators' pieces.
+
+        Raises:
+            StateError: One can't be read.
+        """
+        try:
+            files = {name: (self._parts / name).read_bytes() for name in names if name.startswith("o-")}
+        except OSError as exc:
+            raise _unusable(exc, self.path) from exc
+        return tuple(part for name, text in files.items() if (part := read_piece(name, text)))
 
     def obstacles(self) -> tuple[Problem, ...]:
         """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""

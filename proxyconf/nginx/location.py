@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.logins import logins
+from proxyconf.nginx.pages import NO_PAGES, Pages, later_location
 from proxyconf.nginx.part import file_name
 from proxyconf.nginx.passing import FIXED, obstacle, passing_lines
 from proxyconf.nginx.quoting import Lines, block, directive, word
@@ -29,11 +30,14 @@ _AS_USUAL = ServiceOptions()
 
 @dataclass(slots=True)
 class Beside:
-    """What the locations of a host need beside their server block, and what could not be done.
+    """What the locations of a host share, what they need elsewhere, and what could not be done.
 
     Attributes:
         headers: The host's own, which a location with others does not inherit.
         http2: The host speaks HTTP/2.
+        last: What stands last in each.
+        pages: Error pages.
+        server: Stands in the server block.
         http: Stands in the http block.
         users: Name of a file for basic authentication to its content.
         problems: What is asked for and not done.
@@ -41,6 +45,9 @@ class Beside:
 
     headers: tuple[Lines, ...] = ()
     http2: bool = False
+    last: tuple[Lines, ...] = ()
+    pages: Pages = NO_PAGES
+    server: tuple[Lines, ...] = ()
     http: list[Lines] = field(default_factory=list)
     users: dict[str, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -93,7 +100,7 @@ def locations_as_asked(
     if lines:
         lines = [*beside.headers, *lines]
     if options.maintenance:
-        lines.append(_NOT_NOW)
+        lines += [*_page_lines(beside), _NOT_NOW]
     elif options.redirect:
         lines.append(
             directive("return", quoting.status(options.redirect_status), quoting.redirect(options.redirect))
@@ -107,8 +114,16 @@ def locations_as_asked(
         lines += _access_lines(route, beside, dialect)
         headers = tuple(_own(route, options.request_headers, beside.problems))
         exact, below = passing_lines(route, service, dialect, headers=headers)
-        return locations(route.path, [*lines, *exact], [*lines, *below])
+        return locations(route.path, [*lines, *exact, *beside.last], [*lines, *below, *beside.last])
+    lines += beside.last
     return locations(route.path, lines, lines)
+
+
+def _page_lines(beside: Beside) -> tuple[Lines, ...]:
+    """Return what shows the page of a maintenance: its answer has the headers of a location of its own."""
+    if beside.pages.maintenance:
+        beside.server = (later_location(beside.pages, (*beside.headers, _RETRY_AFTER)),)
+    return beside.pages.maintenance
 
 
 def _closed(options: LocationOptions, dialect: Dialect) -> str:

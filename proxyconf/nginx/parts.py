@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
+from proxyconf.nginx.additions import NO_PIECES, Pieces
 from proxyconf.nginx.location import locations, locations_as_asked
+from proxyconf.nginx.pages import NO_PAGES, Pages
 from proxyconf.nginx.part import Part, file_name
 from proxyconf.nginx.quoting import Lines, block, directive
 from proxyconf.nginx.server import Server, beside_of
@@ -14,7 +17,7 @@ from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_bl
 from proxyconf.options import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
@@ -36,6 +39,9 @@ class Wanted(NamedTuple):
         services: Options of these services, where they have any.
         options: Of the host.
         standing: Where it is, and with what.
+        pieces: Of its operator's.
+        pages: Error pages.
+        answers_unknown: It is to have the requests for unknown hosts, too.
     """
 
     routes: tuple[Route, ...]
@@ -43,6 +49,9 @@ class Wanted(NamedTuple):
     services: Mapping[str, ServiceOptions]
     options: HostOptions
     standing: Standing
+    pieces: Pieces = NO_PIECES
+    pages: Pages = NO_PAGES
+    answers_unknown: bool = False
 
 
 def service_part(
@@ -80,34 +89,67 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
     Raises:
         BadValueError: The host, a path or an option is none.
     """
-    routes, live, asked, options, found = wanted
+    routes, live, asked, options, found, pieces, pages, answers_unknown = wanted
     if found.closed:
         live = _NOBODY
+    last = _included(pieces.location, dialect)
     beside: Beside | None = None  # most hosts have no options, and there are thousands of them
     written: dict[str, tuple[Lines, ...]] = {}
     for route in routes:
         if route.options is NONE and not asked:
-            written[route.path] = _locations(route, live)
+            written[route.path] = _locations(route, live, last)
         else:
-            beside = beside or beside_of(found, options, dialect)
+            beside = beside or beside_of(found, options, dialect, last=last, pages=pages)
             written[route.path] = locations_as_asked(route, asked, beside, live=live, dialect=dialect)
     written.setdefault("/", _NOT_FOUND)
-    servers = Server(host, found, options, begin, dialect).blocks(written)
-    files = [part for part in (found.certificate, found.authority) if part]
-    if not beside:
-        return _part("host", host, quoting.joined(servers), live, files=files, problems=found.problems)
-    files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
-    lines = quoting.joined((*beside.http, *servers))
-    return _part("host", host, lines, live, files=files, problems=(*found.problems, *beside.problems))
+    # the operator's after all that it may clash with, and before what it may have pages of its own for
+    more = (*_included(pieces.server, dialect), *pages.server, *(beside.server if beside else ()))
+    answers_unknown = answers_unknown and found.https in ("off", "both")
+    servers = Server(host, found, options, begin, dialect, answers_unknown, more).blocks(written)
+    files = [*filter(None, (found.certificate, found.authority, *pieces)), *pages.parts]
+    problems = found.problems
+    if beside:
+        files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
+        servers, problems = (*beside.http, *servers), (*problems, *beside.problems)
+    made = _part("host", host, quoting.joined(servers), live, files=files, problems=problems)
+    return replace(made, answers_unknown=True) if answers_unknown else made
 
 
-def _locations(route: Route, live: frozenset[str]) -> tuple[Lines, ...]:
+def default_host_problems(part: Part | None, dialect: Dialect) -> Iterator[Problem]:
+    """Yield why the host of the setting default_host has not the requests for all unknown hosts.
+
+    Args:
+        part: Of that host, if it has one.
+        dialect: For which nginx.
+    """
+    host = dialect.default_host
+    if not host:
+        return
+    why = ""
+    taken = sorted(dialect.default_servers.intersection(dialect.addresses))
+    if not part:
+        why = f"{host} is no host that is known: others get {dialect.settings.default_status} (route it)"
+    elif not part.answers_unknown:
+        why = f"{host} has its routes on https alone, where names that are unknown are turned away (let it be"
+        why += " on both, by https = both)"
+    elif taken:
+        why = f"{' and '.join(taken)}: there is a default_server, which has them (take it away)"
+    if why:
+        yield Problem("setting", "[nginx] default_host", why)
+
+
+def _included(piece: Part | None, dialect: Dialect) -> tuple[Lines, ...]:
+    return (quoting.includes(dialect.parts_folder, (piece.file,)),) if piece else ()
+
+
+def _locations(route: Route, live: frozenset[str], last: tuple[Lines, ...]) -> tuple[Lines, ...]:
     answer = (
         directive("proxy_pass", quoting.proxy_target(route.service))
         if route.service in live
         else directive("return 503")
     )
-    return locations(route.path, (answer,), (answer,))
+    lines = (answer, *last)
+    return locations(route.path, lines, lines)
 
 
 def _part(

@@ -20,7 +20,7 @@ from proxyconf.errors import BadValueError
 from proxyconf.values import PLAIN_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 DOLLAR = "${pc_dollar}"  # the root file defines it: nginx has no escape for a dollar sign
@@ -37,7 +37,9 @@ _LISTEN = re.compile(r"(?:[0-9.]{7,15}:|\[[0-9a-f:.]{2,45}\]:)?([1-9][0-9]{0,4})
 _IDENTIFIER = re.compile(r"[a-z_]+")
 _USER = re.compile(r"[a-zA-Z_][\w.-]{0,31}", re.ASCII)
 _PART = re.compile(r"[a-z]-[0-9a-f]{16}\.conf")
-_MENTIONED = re.compile(r"u-[0-9a-f]{16}\.users|[ac]-[0-9a-f]{16}\.pem")
+_PAGE = re.compile(r"p-[0-9a-f]{16}\.html")
+_MENTIONED = re.compile(r"[acopu]-[0-9a-f]{16}\.(?:conf|html|pem|users)")
+_VARIABLE = re.compile(r"\$[a-z0-9_]+")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Z_]+")
 _COOKIE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
@@ -301,6 +303,29 @@ def script_root(folder: str) -> Token:
     return quote(folder.rstrip("/"))
 
 
+def page(name: str, *, later: bool = False) -> Token:
+    """Return where an error page is, by the name of its part; *later* is for those of a maintenance."""
+    file = _matching(_PAGE, name, "page", "this is our own mistake")
+    return Token(f"/.proxyconf-errors/{'later/' if later else ''}{file}")
+
+
+def page_files(folder: Path) -> Token:
+    """Return how the names of all error pages in *folder* begin."""
+    return Token(f'{file(folder)[:-1]}/p-"')
+
+
+def json_object(texts: Mapping[str, Token], numbers: Mapping[str, Token]) -> Token:
+    """Return what ``log_format`` takes for one JSON object a line; needs its ``escape=json``.
+
+    Args:
+        texts: Name to variable; all of them texts.
+        numbers: The same, of those that are numbers at all times.
+    """
+    pairs = [f'"{identifier(name)}":"{_variable(value)}"' for name, value in texts.items()]
+    pairs += [f'"{identifier(name)}":{_variable(value)}' for name, value in numbers.items()]
+    return Token("'{" + ",".join(pairs) + "}'")
+
+
 def directive(name: str, *values: Token) -> Lines:
     """Return a directive.
 
@@ -372,6 +397,10 @@ def _literal(text: str) -> str:
     if not _LITERAL.fullmatch(text):
         raise TypeError(f"{text!r} is no literal: pass its values as tokens")
     return text
+
+
+def _variable(value: Token) -> Token:
+    return _matching(_VARIABLE, _token(value), "variable", "write '$host'")
 
 
 def _part(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.nginx import quoting
 from proxyconf.nginx.challenge import challenge_location
@@ -20,9 +20,31 @@ _EMPTY = quoting.quote("")
 _OWN = (
     comment("Written by proxyconf, again and again: what you change here is lost."),
     comment("Yours go to files beside this one: main.d/*.conf for what stands outside the http block,"),
-    comment("http.d/*.conf for what stands inside it."),
+    comment("http.d/*.conf for what stands inside it, host.d/HOST.conf for a host, location.d/HOST.conf for"),
+    comment("each of its routes."),
 )
 _INCLUDED = (comment("Written by proxyconf, again and again: what you change here is lost."),)
+
+# what is not said by every request at all times is a text: there may be several upstreams, or none
+_LOGGED = {
+    "time": word("$time_iso8601"),
+    "remote_addr": word("$remote_addr"),
+    "method": word("$request_method"),
+    "host": word("$host"),
+    "uri": word("$request_uri"),
+    "protocol": word("$server_protocol"),
+    "route_host": word("$server_name"),
+    "upstream_addr": word("$upstream_addr"),
+    "upstream_status": word("$upstream_status"),
+    "upstream_response_time": word("$upstream_response_time"),
+    "referer": word("$http_referer"),
+    "user_agent": word("$http_user_agent"),
+}
+_LOGGED_NUMBERS = {
+    "status": word("$status"),
+    "bytes": word("$body_bytes_sent"),
+    "request_time": word("$request_time"),
+}
 
 # Forwarded headers. $pc_trusted is 0 or 1, so "~^1." is a trusted peer that sent the header: it is believed.
 # Everybody else's are overwritten. Each map costs nginx a millisecond, once for the check and once for the
@@ -55,8 +77,22 @@ _BELIEVED = (
 )
 
 
+class Hosts(NamedTuple):
+    """What the root file depends on besides the names of parts.
+
+    Attributes:
+        number: How many hosts there are.
+        answer_unknown: One of them has the requests for unknown hosts, too.
+        page_lines: What a server needs to have error pages.
+    """
+
+    number: int = 0
+    answer_unknown: bool = False
+    page_lines: tuple[Lines, ...] = ()
+
+
 def root_text(
-    dialect: Dialect, files: Iterable[str], *, mentioned: Iterable[str], hosts: int, nonce: str
+    dialect: Dialect, files: Iterable[str], *, mentioned: Iterable[str], hosts: Hosts, nonce: str
 ) -> bytes:
     """Write the root file.
 
@@ -64,17 +100,17 @@ def root_text(
         dialect: For which nginx.
         files: Of services and hosts, in order.
         mentioned: Files that those refer to.
-        hosts: How many of the parts are hosts.
+        hosts: What else there is to know of them.
         nonce: What the proof answers.
 
     Raises:
         BadValueError: A setting can't be written, such as a folder with a ``*`` in its name.
     """
     http = (
-        *_hash_sizes(dialect, hosts + 1),
+        *_hash_sizes(dialect, hosts.number + 1),
         *_variables(dialect),
         *(_http_of_our_own(dialect) if dialect.own else ()),
-        *_default_server(dialect),
+        *_default_server(dialect, hosts),
         _proof_server(dialect, nonce),
         quoting.includes(dialect.parts_folder, files),
         quoting.mentions(mentioned),
@@ -110,7 +146,7 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     settings, folder = dialect.settings, dialect.folder
     for name in dialect.build.temp_paths:
         yield directive(quoting.identifier(f"{name}_temp_path"), quoting.file(folder / "temp" / name))
-    yield directive("access_log", quoting.file(settings.access_log) if settings.access_log else word("off"))
+    yield from _access_log(dialect)
     if dialect.build.keepalive_min_timeout:
         yield directive("keepalive_min_timeout 3s")
     if not settings.server_tokens:
@@ -119,6 +155,22 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     if dialect.https_addresses:
         yield tls_lines(dialect)
     yield directive("include", quoting.files(folder / "http.d"))
+
+
+def _access_log(dialect: Dialect) -> Iterator[Lines]:
+    settings = dialect.settings
+    if not settings.access_log:
+        yield directive("access_log off")
+        return
+    log = quoting.file(settings.access_log)
+    if settings.access_log_format == "combined":
+        yield directive("access_log", log)
+        return
+    # as X-Real-IP has it
+    client = word("$pc_real_ip") if settings.trusted_proxies else word("$remote_addr")
+    line = quoting.json_object({**_LOGGED, "remote_addr": client}, _LOGGED_NUMBERS)
+    yield directive("log_format pc_json escape=json", line)
+    yield directive("access_log", log, word("pc_json"))
 
 
 def _hash_sizes(dialect: Dialect, names: int) -> Iterator[Lines]:
@@ -153,18 +205,19 @@ def _variables(dialect: Dialect) -> Iterator[Lines]:
         yield from _BELIEVED
 
 
-def _default_server(dialect: Dialect) -> Iterator[Lines]:
+def _default_server(dialect: Dialect, hosts: Hosts) -> Iterator[Lines]:
     """Write what answers an unknown host, on the addresses where nothing does yet."""
     answer: tuple[Lines, ...] = (
         directive("return", quoting.number(dialect.settings.default_status, at_most=999)),
     )
-    if challenge := challenge_location(dialect):  # also for a host whose container is yet to come
-        answer = (*challenge, block("location /", body=answer))
+    challenge = challenge_location(dialect)  # also for a host whose container is yet to come
+    if challenge or hosts.page_lines:
+        answer = (*challenge, block("location /", body=answer), *hosts.page_lines)
     default = word("default_server")
     listens = [
         directive("listen", quoting.listen(address), default)
         for address in dialect.addresses
-        if address not in dialect.default_servers
+        if address not in dialect.default_servers and not hosts.answer_unknown
     ]
     if listens:
         yield block("server", body=(*listens, *answer))

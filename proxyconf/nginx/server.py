@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from proxyconf.nginx.dialect import Dialect
+    from proxyconf.nginx.pages import Pages
     from proxyconf.nginx.tls import Standing
     from proxyconf.options import HostOptions
 
@@ -25,12 +26,14 @@ class Begin(NamedTuple):
 
     Attributes:
         http: On http.
+        unknown: On http, with the requests for unknown hosts, too.
         https: On https.
         common: On both.
         challenge: The location of ACME's challenges, on http.
     """
 
     http: Lines
+    unknown: Lines
     https: Lines
     common: Lines
     challenge: tuple[Lines, ...]
@@ -42,20 +45,33 @@ def begin_lines(dialect: Dialect) -> Begin:
     Raises:
         BadValueError: A setting can't be written.
     """
-    listens = (directive("listen", quoting.listen(address)) for address in dialect.addresses)
+    listens = [directive("listen", quoting.listen(address)) for address in dialect.addresses]
     https = tuple(tls.https_listens(dialect))
     return Begin(
         quoting.joined(listens),
+        quoting.joined(_listens_for_unknown(dialect)),
         quoting.joined(https if dialect.own or not https else (*https, tls.tls_lines(dialect))),
         quoting.joined(() if dialect.own else (proxy_lines(dialect),)),
         challenge.challenge_location(dialect),
     )
 
 
-def beside_of(found: Standing, asked: HostOptions, dialect: Dialect) -> Beside:
-    """Return what the locations of a host have to know of it."""
-    headers = tls.hsts_lines(asked, dialect) if found.https in _ALONE else ()
-    return Beside(headers=headers, http2=found.https != "off" and tls.speaks_http2(asked, dialect))
+def _listens_for_unknown(dialect: Dialect) -> Iterator[Lines]:
+    for address in dialect.addresses:
+        default = () if address in dialect.default_servers else (word("default_server"),)
+        yield directive("listen", quoting.listen(address), *default)
+
+
+def beside_of(
+    found: Standing, asked: HostOptions, dialect: Dialect, *, last: tuple[Lines, ...], pages: Pages
+) -> Beside:
+    """Return what the locations of a host have to know of it; *last* stands last in each."""
+    http2 = found.https != "off" and tls.speaks_http2(asked, dialect)
+    return Beside(_headers(found, asked, dialect), http2, last, pages)
+
+
+def _headers(found: Standing, asked: HostOptions, dialect: Dialect) -> tuple[Lines, ...]:
+    return tls.hsts_lines(asked, dialect) if found.https in _ALONE else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,8 @@ class Server:
         asked: Its options.
         begin: What its blocks begin with.
         dialect: For which nginx.
+        answers_unknown: It has the requests for unknown hosts, too, where its routes are on http.
+        more: What else is in a block that has its routes.
     """
 
     host: str
@@ -75,6 +93,8 @@ class Server:
     asked: HostOptions
     begin: Begin
     dialect: Dialect
+    answers_unknown: bool = False
+    more: Sequence[Lines] = ()
 
     def blocks(self, routes: Mapping[str, Sequence[Lines]]) -> tuple[Lines, ...]:
         """Write its server blocks.
@@ -85,16 +105,17 @@ class Server:
         Raises:
             BadValueError: The host or an option is none.
         """
-        locations = [line for lines in routes.values() for line in lines]
+        locations = [*(line for lines in routes.values() for line in lines), *self.more]
+        on_http = self.begin.unknown if self.answers_unknown else self.begin.http
         # a route of that very path is as good as the operators'
         challenges = () if challenge.PATH in routes else self.begin.challenge
         if self.found.https == "off":
-            return (self._block((self.begin.http,), (*challenges, *locations)),)
+            return (self._block((on_http,), (*challenges, *locations)),)
         secure = tuple(tls.certificate_lines(self.found, self.asked, self.dialect))
         if self.found.https == "both":
-            listens = (self.begin.http, self.begin.https)
+            listens = (on_http, self.begin.https)
             return (self._block(listens, (*secure, *challenges, *locations)),)
-        headers = beside_of(self.found, self.asked, self.dialect).headers
+        headers = _headers(self.found, self.asked, self.dialect)
         https = self._block((self.begin.https,), (*secure, *headers, *locations))
         http = self._beside_https(routes.get(challenge.PATH) or challenges)
         return (*http, https)

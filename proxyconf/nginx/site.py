@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Problem
 from proxyconf.nginx import tls
+from proxyconf.nginx.additions import NO_ADDITIONS, Additions
 from proxyconf.nginx.certificates import CertificateSet
 from proxyconf.nginx.dialect import Dialect, canonical_listen
 from proxyconf.nginx.location import passes_on
+from proxyconf.nginx.pages import NO_PAGES, Pages, write_pages
 from proxyconf.nginx.part import Part
-from proxyconf.nginx.parts import Wanted, host_part, service_part
-from proxyconf.nginx.root import root_text
+from proxyconf.nginx.parts import Wanted, default_host_problems, host_part, service_part
+from proxyconf.nginx.root import Hosts, root_text
 from proxyconf.nginx.server import begin_lines
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Route, Snapshot
     from proxyconf.nginx.part import PartKind
+    from proxyconf.nginx.quoting import Lines
     from proxyconf.options import ServiceOptions
 
 __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]
@@ -43,6 +46,7 @@ class Site:
         parts: Services sorted by name, hosts sorted by name, then the files that these refer to.
         digest: Of everything but the nonce.
         dialect: It was rendered for.
+        page_lines: What a server needs to have error pages.
         problems: What is asked for and this nginx can't do, and parts that could not be written. Values are
             checked where they are read, so there should be none of these; but one bad value must never block
             the others.
@@ -51,6 +55,7 @@ class Site:
     parts: tuple[Part, ...]
     digest: str
     dialect: Dialect
+    page_lines: tuple[Lines, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def root(self, nonce: str) -> bytes:
@@ -59,7 +64,7 @@ class Site:
         Raises:
             BadValueError: The nonce can't be written.
         """
-        return _root(self.dialect, self.parts, nonce)
+        return _root(self.dialect, self.parts, self.page_lines, nonce)
 
 
 class Renderer:
@@ -77,7 +82,7 @@ class Renderer:
         """
         try:
             begin = begin_lines(dialect)
-            _root(dialect, (), "")
+            _root(dialect, (), (), "")
         except BadValueError as exc:
             raise UsageError(f"[nginx]: {exc}") from exc
         if both := set(dialect.addresses) & set(dialect.https_addresses):
@@ -88,8 +93,15 @@ class Renderer:
         self._services = _Memo("service", partial(service_part, dialect=dialect))
         self._hosts = _Memo("host", partial(host_part, begin=begin, dialect=dialect))
         self._chosen: tuple[object, _Chosen] = ((), _Chosen())
+        self._pages: tuple[object, Pages] = ({}, NO_PAGES)
 
-    def render(self, snapshot: Snapshot, *, set_aside: SetAside = _NOTHING) -> Site:
+    def render(
+        self,
+        snapshot: Snapshot,
+        *,
+        additions: Additions = NO_ADDITIONS,
+        set_aside: SetAside = _NOTHING,
+    ) -> Site:
         """Render *snapshot*.
 
         A service that no host leads to has no part. One without endpoints has none either, and its routes
@@ -97,6 +109,7 @@ class Renderer:
 
         Args:
             snapshot: What nginx should know.
+            additions: What operators add.
             set_aside: Parts to use in place of what the snapshot gives, or None to leave one out. A service
                 left out counts as one without endpoints; a host is also left out where its substitute needs
                 a service that is not there. What the snapshot does not have any more is passed over.
@@ -113,18 +126,28 @@ class Renderer:
                     else self._services.get(name, endpoints, snapshot.options.get(name))
                 )
                 _sort_out(outcome, services, problems)
-        hosts = self._choose_hosts(snapshot, frozenset(services), set_aside)
+        hosts = self._choose_hosts(snapshot, additions, frozenset(services), set_aside)
         parts = (*(services[name] for name in hosts.needs), *hosts.parts)
-        return Site(parts, _digest(self._dialect, parts), self._dialect, (*problems, *hosts.problems))
+        page_lines = self._write_pages(additions).server
+        digest = _digest(self._dialect, parts, page_lines)
+        problems += (*hosts.problems, *additions.problems)
+        return Site(parts, digest, self._dialect, page_lines, tuple(problems))
 
-    def _choose_hosts(self, snapshot: Snapshot, live: frozenset[str], set_aside: SetAside) -> _Chosen:
+    def _write_pages(self, additions: Additions) -> Pages:
+        if self._pages[0] != additions.pages:
+            self._pages = (additions.pages, write_pages(additions.pages, self._dialect.parts_folder))
+        return self._pages[1]
+
+    def _choose_hosts(
+        self, snapshot: Snapshot, additions: Additions, live: frozenset[str], set_aside: SetAside
+    ) -> _Chosen:
         by_host = self._by_host.group(snapshot.routes)
         aside = {key: part for key, part in set_aside.items() if key[0] != "service"}
-        inputs = (by_host, live, aside, snapshot.options, snapshot.hosts, self.certificates)
+        inputs = (by_host, live, aside, snapshot.options, snapshot.hosts, self.certificates, additions)
         # most changes are of endpoints only: then every host stays as it is, and none is looked at
         if self._chosen[0] != inputs:
             self._hosts.turn()
-            self._chosen = (inputs, self._write_hosts(by_host, live, aside, snapshot))
+            self._chosen = (inputs, self._write_hosts(by_host, live, aside, snapshot, additions))
         return self._chosen[1]
 
     def _write_hosts(
@@ -133,10 +156,11 @@ class Renderer:
         live: frozenset[str],
         set_aside: SetAside,
         snapshot: Snapshot,
+        additions: Additions,
     ) -> _Chosen:
-        certificates = self.certificates.without(
-            {name: part for (kind, name), part in set_aside.items() if kind == "certificate"}
-        )
+        certificates = self.certificates.without(_of_kind("certificate", set_aside))
+        additions = additions.without(_of_kind("operator", set_aside))
+        pages, default_host = self._write_pages(additions), self._dialect.default_host
         parts: dict[str, Part] = {}
         problems: list[Problem] = []
         for host, routes in by_host.items():
@@ -148,12 +172,21 @@ class Renderer:
                 found = tls.standing(host, of_host, certificates, self._dialect)
                 needs = frozenset([one.service for one in routes if one.service in live and passes_on(one)])
                 asked = _of_these(needs, snapshot.options)
-                outcome = self._hosts.get(host, Wanted(routes, needs, asked, of_host, found))
+                wanted = Wanted(
+                    routes, needs, asked, of_host, found, additions.of(host), pages, host == default_host
+                )
+                outcome = self._hosts.get(host, wanted)
             _sort_out(outcome, parts, problems)
+        problems += default_host_problems(parts.get(default_host), self._dialect)
         needed = frozenset().union(*[part.needs for part in parts.values()])
         files = {file.file: file for part in parts.values() for file in part.files}
+        files |= {page.file: page for page in pages.parts}
         sorted_files = (files[name] for name in sorted(files))
         return _Chosen((*parts.values(), *sorted_files), tuple(sorted(needed)), tuple(problems))
+
+
+def _of_kind(kind: PartKind, set_aside: SetAside) -> Mapping[str, Part | None]:
+    return {name: part for (of, name), part in set_aside.items() if of == kind}
 
 
 def _of_these(names: frozenset[str], options: Mapping[str, ServiceOptions]) -> Mapping[str, ServiceOptions]:
@@ -221,17 +254,18 @@ def _sort_out(outcome: _Outcome, parts: dict[str, Part], problems: list[Problem]
         problems.append(outcome)
 
 
-def _root(dialect: Dialect, parts: Sequence[Part], nonce: str) -> bytes:
+def _root(dialect: Dialect, parts: Sequence[Part], page_lines: tuple[Lines, ...], nonce: str) -> bytes:
     included = [part.file for part in parts if part.is_included]
     mentioned = [part.file for part in parts if not part.is_included]
-    return root_text(dialect, included, mentioned=mentioned, hosts=_hosts(parts), nonce=nonce)
+    return root_text(dialect, included, mentioned=mentioned, hosts=_hosts(parts, page_lines), nonce=nonce)
 
 
-def _digest(dialect: Dialect, parts: Sequence[Part]) -> str:
+def _digest(dialect: Dialect, parts: Sequence[Part], page_lines: tuple[Lines, ...]) -> str:
     """Digest the root file without its parts, and their names, which are digests themselves."""
-    root = root_text(dialect, (), mentioned=(), hosts=_hosts(parts), nonce="")
+    root = root_text(dialect, (), mentioned=(), hosts=_hosts(parts, page_lines), nonce="")
     return hashlib.sha256(root + "\n".join([part.file for part in parts]).encode()).hexdigest()
 
 
-def _hosts(parts: Sequence[Part]) -> int:
-    return [part.kind for part in parts].count("host")
+def _hosts(parts: Sequence[Part], page_lines: tuple[Lines, ...]) -> Hosts:
+    number = [part.kind for part in parts].count("host")
+    return Hosts(number, any(part.answers_unknown for part in parts), page_lines)

@@ -56,7 +56,7 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
     with suppress(CommandError, UncheckedError):  # it is asked again before anything is written
         await control.meet()
     prober = ContainerProber(control, dialect.proof_name)
-    folder = Folder(path, dialect.root_file.name)
+    folder = Folder(path, dialect.root_file.name, error_pages=settings.error_pages)
     start = f"docker start {settings.via.container}"
     return Here(control, folder, prober, _Written(dialect, control).renderer, start)
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proxyconf.model import Endpoint, Route, Snapshot
+from proxyconf.nginx.additions import Additions, piece
 from proxyconf.nginx.build import Build, parse_build
 from proxyconf.nginx.certificates import Certificate, CertificateSet
+from proxyconf.nginx.pages import by_status
 from proxyconf.nginx.part import Part, file_name
 from proxyconf.nginx.site import Dialect, Renderer
 from proxyconf.options import HostOptions, LocationOptions, Options, Rate, ServiceOptions
@@ -202,6 +204,29 @@ def certificates() -> CertificateSet:
     return CertificateSet(found, {"a.test": part("authority", "a.test")})
 
 
+def additions(of: Dialect) -> Additions:
+    """Return pieces for a.test and for all hosts, and error pages."""
+
+    def copy(name: str, text: str) -> Part:
+        return piece(f"{of.folder}/{name}", text.encode())
+
+    pages = {name: f"<h1>{name}</h1>\n".encode() for name in ("404.html", "50x.html", "503.html")}
+    return Additions(
+        servers={"a.test.conf": copy("host.d/a.test.conf", "location /own {\n    return 204;\n}\n")},
+        locations={
+            "_.b.test.conf": copy("location.d/_.b.test.conf", "proxy_read_timeout 5m;\n"),
+            "default.conf": copy("location.d/default.conf", "client_body_timeout 2m;\n"),
+        },
+        pages=by_status(Part("page", name, file_name("page", text), text) for name, text in pages.items()),
+    )
+
+
+def _added(of: Dialect, snapshot: Snapshot = TWO_SERVICES) -> Site:
+    renderer = Renderer(of)
+    renderer.certificates = certificates()
+    return renderer.render(snapshot, additions=additions(of))
+
+
 def _secured(of: Dialect) -> Site:
     renderer = Renderer(of)
     renderer.certificates = certificates()
@@ -238,6 +263,11 @@ def _cases() -> Mapping[str, Site]:
     included = replace(
         include, settings=Nginx(mode="include", listen=https, tls=bothers), build=build("nginx_org")
     )
+    log = f"{FOLDER}/access.log"
+    added = dialect(default_host="a.test", access_log=log, access_log_format="json", trusted_proxies=proxies)
+    added_include = replace(
+        include, settings=msgspec.structs.replace(include.settings, default_host="a.test")
+    )
     bare = dialect(nginx=replace(build("debian"), ssl=False, without=BARE), keepalive=0)
     return {
         "empty": Renderer(dialect()).render(Snapshot()),
@@ -245,6 +275,9 @@ def _cases() -> Mapping[str, Site]:
         "include": Renderer(include).render(TWO_SERVICES),
         "ipv6_trusted": Renderer(with_ipv6(ipv6)).render(_IPV6),
         "locations": Renderer(dialect()).render(LOCATIONS),
+        "additions": _added(added),
+        "additions_https": _added(own, HTTPS),
+        "additions_include": _added(added_include),
         "https": _secured(own),
         "https_include": _secured(replace(included, default_servers=frozenset({"127.0.0.1:8443"}))),
         "https_missing": _secured(replace(own, build=replace(own.build, ssl=False))),
@@ -270,7 +303,7 @@ def golden_text(site: Site) -> str:
 
 def write_golden(text: str, folder: Path) -> None:
     """Write the files of a golden file to *folder*, as they would be there."""
-    for name in ("parts", "main.d", "http.d", "temp"):
+    for name in ("parts", "main.d", "http.d", "host.d", "location.d", "temp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     pieces = re.split(r"(?m)^==> (\S+) <==\n", text)[1:]
     for name, content in zip(pieces[::2], pieces[1::2], strict=True):
@@ -280,7 +313,7 @@ def write_golden(text: str, folder: Path) -> None:
 def write_site(site: Site, nonce: str = NONCE) -> Path:
     """Write *site* to its folder; return the root file."""
     folder = site.dialect.folder
-    for name in ("parts", "main.d", "http.d", "temp"):
+    for name in ("parts", "main.d", "http.d", "host.d", "location.d", "temp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for part in site.parts:
         (folder / "parts" / part.file).write_bytes(part.text)

@@ -73,8 +73,13 @@ EXPLANATIONS = (
         "this is the option buffering = false, for streams of events",
     ),
     Explanation(
+        "alias_traversal",
+        ("additions*",),
+        "error pages: the location is internal, and below it nothing is found that is not named p-...",
+    ),
+    Explanation(
         "default_server_flag",
-        ("include", "https_include"),
+        ("include", "https_include", "additions_include"),
         "the port has a default server, which is the operator's and not in what is scanned here",
     ),
 )

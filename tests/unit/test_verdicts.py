@@ -177,5 +177,5 @@ async def test_a_refusal_without_a_guilty_part_is_raised(verdicts: Verdicts) -> 
     made, refused = verdicts.render(AB), RefusedError("no", "unknown directive in /main.d/x:1")
     with pytest.raises(RefusedError) as caught:
         await verdicts.judge(AB, made, refused, passes=never)
-    assert caught.value is refused
+    assert (str(caught.value), caught.value.output) == (str(refused), refused.output)
     assert verdicts.render(AB) == made

@@ -1,0 +1,119 @@
+"""The folders of what operators add: read again whenever a file in them is another one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from os import DirEntry, scandir
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxyconf.model import Problem
+from proxyconf.nginx import quoting
+from proxyconf.nginx.additions import HOST_D, LOCATION_D, PIECE, Additions, piece
+from proxyconf.nginx.pages import by_status, statuses_of
+from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.quoting import directive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE_MAX = 1 << 20
+_PAGE_MAX = 1 << 20
+_Stamp = tuple[int, int, int, int]
+
+
+class AdditionFolders:
+    """Reads them; every method blocks.
+
+    Args:
+        folder: Where host.d and location.d are.
+        pages: The folder of error pages, if there is one.
+
+    Attributes:
+        found: What was there when they were read last. A page that can't be read any more stays as it was.
+    """
+
+    def __init__(self, folder: Path, pages: Path | None = None) -> None:
+        self.found = Additions()
+        self._folders = (folder / HOST_D, folder / LOCATION_D)
+        self._pages = pages
+        self._stamps: dict[Path, _Stamp] | None = None
+        self._last_pages: dict[str, Part] = {}
+
+    def is_current(self) -> bool:
+        """Tell whether all files are those that were read."""
+        return self._look() == self._stamps
+
+    def refresh(self) -> Additions:
+        """Read them, unless they are as they were; return what is there."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return self.found
+        problems: list[Problem] = []
+        servers, locations = (
+            {
+                file.name: _read_piece(file)
+                for file in stamps
+                if file.parent == folder and PIECE.fullmatch(file.name)
+            }
+            for folder in self._folders
+        )
+        files = [file for file in stamps if file.parent == self._pages]
+        pages = {page.name: page for file in files if (page := self._read_page(file, problems))}
+        if self._pages and not self._pages.is_dir():
+            problems.append(Problem("folder", str(self._pages), "is no folder (make it, or set error_pages)"))
+        self._stamps, self._last_pages = stamps, pages
+        self.found = Additions(servers, locations, by_status(pages.values()), tuple(problems))
+        return self.found
+
+    def _look(self) -> dict[Path, _Stamp]:
+        """Return what tells whether a file is another one, or may be read now, sorted."""
+        entries = [entry for folder in self._folders for entry in _entries(folder, ".conf")]
+        if self._pages:
+            entries += _entries(self._pages, ".html")
+        return {Path(entry.path): _stamp(entry) for entry in sorted(entries, key=lambda one: one.path)}
+
+    def _read_page(self, file: Path, problems: list[Problem]) -> Part | None:
+        """Return the page in *file*, or what it was before where it can't be read."""
+        why = ""
+        if not statuses_of(file.name):
+            why = "is the page of no status (name it as 404.html, 50x.html or 5xx.html)"
+            problems.append(Problem("page", str(file), why))
+            return None
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(_PAGE_MAX + 1)
+        except OSError as exc:
+            why = f"can't be read: {exc.strerror} (may we?)"
+        else:
+            if len(content) <= _PAGE_MAX:
+                return Part("page", file.name, file_name("page", content), content)
+            why = f"is too large: it has more than {_PAGE_MAX} bytes (have its pictures elsewhere)"
+        before = self._last_pages.get(file.name)
+        kept = "; the one before is still used" if before else ""
+        problems.append(Problem("page", str(file), f"{why}{kept}"))
+        return before
+
+
+def _entries(folder: Path, ending: str) -> Iterator[DirEntry[str]]:
+    with suppress(OSError), scandir(folder) as entries:
+        yield from (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
+
+
+def _stamp(entry: DirEntry[str]) -> _Stamp:
+    """Return what another content changes, or another mode; of a link, it is of what that leads to."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return (0, 0, 0, 0)
+    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+
+def _read_piece(file: Path) -> Part:
+    """Return a copy, or what has nginx itself read the file: it may be able to, and else says why not."""
+    origin = str(file)
+    with suppress(OSError), file.open("rb") as opened:
+        content = opened.read(_PIECE_MAX + 1)
+        if len(content) <= _PIECE_MAX:
+            return piece(origin, content)
+    return piece(origin, directive("include", quoting.file(file)).encode())
