@@ -222,7 +222,7 @@ class Log(Table, frozen=True, kw_only=True):
 
     Attributes:
         level: The least level that is said.
-        format: ``auto`` is text on a terminal and JSON elsewhere.
+        format: ``auto`` is text on a terminal and for the journal, and JSON elsewhere.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import re
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 import structlog
 
-from proxyconf.log import set_up
+from proxyconf.log import leads_to_journal, set_up
 from proxyconf.tables import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Terminal(io.StringIO):
@@ -120,3 +123,54 @@ def test_what_can_not_be_written_is_lost(monkeypatch: pytest.MonkeyPatch, form: 
     stream = Full()
     said(monkeypatch, Log(format=form), stream)  # type: ignore[arg-type]
     assert stream.getvalue() == ""
+
+
+@contextmanager
+def journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TextIO]:
+    """Let standard error be what, by the environment, systemd reads."""
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        monkeypatch.setattr("sys.stderr", stream)
+        yield stream
+
+
+def written(stream: TextIO) -> list[str]:
+    stream.seek(0)
+    return stream.read().splitlines()
+
+
+def test_the_journal_gets_text_with_levels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It knows the time, and shows the level in its own way."""
+    with journal(monkeypatch, tmp_path) as stream:
+        set_up(Log(level="debug"))
+        log = structlog.get_logger("test")
+        for tell in (log.debug, log.info, log.warning, log.error):
+            tell("source.listed", source="etcd")
+        assert written(stream) == [f"<{number}>source.listed source=etcd" for number in (7, 6, 4, 3)]
+
+
+def test_the_journal_gets_json_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with journal(monkeypatch, tmp_path) as stream:
+        set_up(Log(format="json"))
+        structlog.get_logger("test").warning("source.lost")
+        (line,) = written(stream)
+        assert json.loads(line.removeprefix("<4>"))["level"] == "warning"
+
+
+def test_every_line_of_a_traceback_has_its_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with journal(monkeypatch, tmp_path) as stream:
+        set_up(Log())
+        try:
+            {"a": 1}["typo"]
+        except KeyError:
+            structlog.get_logger().exception("source.crashed")
+        lines = written(stream)
+        assert len(lines) > 2
+        assert all(line.startswith("<3>") for line in lines)
+
+
+def test_a_file_is_no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who was started by a unit and writes elsewhere still has the variable."""
+    with journal(monkeypatch, tmp_path) as stream, (tmp_path / "log").open("w+") as other:
+        assert [leads_to_journal(one) for one in (stream, other, io.StringIO())] == [True, False, False]
