@@ -3,58 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from proxyconf import __version__, confd, config, report
-from proxyconf.errors import ProxyconfError, StateError, UsageError
+from proxyconf import __version__, confd, report
+from proxyconf.errors import StateError
+from proxyconf.flags import FAILED, USAGE, Commands, configured, guarded, seconds, with_sources
 from proxyconf.log import set_up
-from proxyconf.sources import kinds
 from proxyconf.status import ask_confirm, ask_status
-from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxyconf.app import Outcome
     from proxyconf.config import Settings
+    from proxyconf.flags import Load
     from proxyconf.preview import Preview
-
-    Load = Callable[[], Settings]
-
-DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
-_USAGE, _FAILED = 2, 1
-_LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
 
 T = TypeVar("T")
 
 
-class _Command(click.Command):
-    """Takes the mark that keeps lines as they are, a backspace, from a raw docstring."""
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.help = (self.help or "").replace("\\b\n", "\b\n")
-        super().format_help_text(ctx, formatter)
-
-
-class _Commands(_Command, click.Group):
-    """Keeps the commands in the order they are written in: the common ones first."""
-
-    command_class = _Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(self.commands)
-
-
-@click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="proxyconf")
 def main() -> None:
     r"""Keep nginx's configuration in step with etcd, Docker and files: checked, reloaded, proved live.
@@ -72,89 +44,8 @@ def main() -> None:
     """
 
 
-def _configured(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that say which configuration it is about."""
-
-    @click.option(
-        "-c",
-        "--config",
-        "path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        envvar="PROXYCONF_CONFIG",
-        help=f"The configuration file. Default: {DEFAULT_CONFIG}, if no source is given by a flag.",
-    )
-    @click.option("--docker", is_flag=True, help="Follow the Docker engine of DOCKER_HOST, or of this host.")
-    @click.option("--etcd", multiple=True, metavar="URL", help="Follow an etcd; again for each member.")
-    @click.option("--consul", multiple=True, metavar="URL", help="Follow a Consul; again for each server.")
-    @click.option("--file", multiple=True, metavar="PATH", help="Follow a file or a folder; again for more.")
-    @click.option("--state", metavar="DIR", help="State folder. Default: /var/lib/proxyconf")
-    @click.option(
-        "-s",
-        "--set",
-        "sets",
-        multiple=True,
-        metavar="TABLE.KEY=VALUE",
-        help="Any setting of the file, for example: -s nginx.listen.http=127.0.0.1:8080",
-    )
-    @functools.wraps(command)
-    def with_settings(
-        *, path: Path | None, docker: bool, state: str | None, sets: tuple[str, ...],
-        **rest: Any,  # noqa: ANN401 - the other sources, and the command's own flags
-    ) -> None:  # fmt: skip
-        flags: dict[str, Any] = {}
-        if docker:
-            # its default; an empty table would vanish beside [docker.NAME]
-            flags["docker"] = {"required": True}
-        for kind, key in _LISTED.items():
-            if given := rest.pop(kind):
-                flags[kind] = {key: list(given)}
-        named = bool(flags)
-        if state:
-            flags["state"] = {"dir": state}
-        for text in sets:
-            config.lay_over(flags, _setting(text))
-        _guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))
-
-    return with_settings
-
-
-def _setting(text: str) -> dict[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or "." not in name:
-        raise click.BadParameter(f"{text!r} (write TABLE.KEY=VALUE)", param_hint="--set")
-    return config.nested(name.strip().split("."), config.scalar(value.strip()))
-
-
-def _load(path: Path | None, flags: dict[str, Any], *, named: bool) -> Settings:
-    """Read the settings; *named*: a flag names a source, so that the default file is not meant."""
-    if path is None and not named and DEFAULT_CONFIG.exists():
-        path = DEFAULT_CONFIG
-    settings = config.load(path, kinds=kinds(), environment=os.environ, flags=flags)
-    set_up(settings.tables.log)
-    return settings
-
-
-def _guarded(command: Callable[[], None]) -> None:
-    """Run *command*; an expected failure is one line on standard error and an exit code."""
-    try:
-        command()
-    except ProxyconfError as exc:
-        click.echo(f"proxyconf: {exc}", err=True)
-        sys.exit(_USAGE if isinstance(exc, (UsageError, StateError)) else _FAILED)
-
-
-def _with_sources(load: Load) -> Settings:
-    settings = load()
-    if not settings.sources:
-        raise UsageError(
-            "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration"
-            f" file with -c; {DEFAULT_CONFIG} does not exist)"
-        )
-    return settings
-
-
 @main.command()
-@_configured
+@configured
 def run(load: Load) -> None:
     r"""Keep nginx in step until SIGTERM or Ctrl-C.
 
@@ -171,11 +62,11 @@ def run(load: Load) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - `status` and --help need not load it
 
-    asyncio.run(app.run(_with_sources(load), read_again=lambda: _with_sources(load)))
+    asyncio.run(app.run(with_sources(load), read_again=lambda: with_sources(load)))
 
 
 @main.command()
-@_configured
+@configured
 @click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
 def once(load: Load, timeout: str) -> None:
     r"""Bring what the sources say now into nginx, then end.
@@ -191,7 +82,7 @@ def once(load: Load, timeout: str) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    _end(asyncio.run(app.once(_with_sources(load), timeout_s=_seconds(timeout))))
+    _end(asyncio.run(app.once(with_sources(load), timeout_s=seconds(timeout))))
 
 
 def _end(outcome: Outcome) -> None:
@@ -203,7 +94,7 @@ def _end(outcome: Outcome) -> None:
             _say("error" if problem in outcome.set_aside or problem.where in bad else "warning", problem)
     click.echo(line)
     if not (outcome.settled and report.is_well(outcome.status)) or outcome.set_aside:
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 def _say(word: str, *what: object) -> None:
@@ -212,7 +103,7 @@ def _say(word: str, *what: object) -> None:
 
 
 @main.command()
-@_configured
+@configured
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Write to this folder.")
 @click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
 def render(load: Load, out: Path | None, timeout: str) -> None:
@@ -228,7 +119,7 @@ def render(load: Load, out: Path | None, timeout: str) -> None:
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    made = asyncio.run(preview.render(_with_sources(load), timeout_s=_seconds(timeout)))
+    made = asyncio.run(preview.render(with_sources(load), timeout_s=seconds(timeout)))
     _say("error", *made.errors)
     _say("warning", *made.warnings)
     if out is None:
@@ -241,11 +132,11 @@ def render(load: Load, out: Path | None, timeout: str) -> None:
         if attributes := draft.attributes():
             click.echo(attributes, err=True)
     if made.errors:
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 @main.command()
-@_configured
+@configured
 def check(load: Load) -> None:
     r"""Check the configuration, the sources' settings and nginx, without connecting anywhere.
 
@@ -255,7 +146,7 @@ def check(load: Load) -> None:
 
     Exit codes: 0 all is well; 1 nginx is missing or refuses the file; 2 a mistake in the configuration.
     """
-    _check(_with_sources(load))
+    _check(with_sources(load))
 
 
 def _check(settings: Settings) -> None:
@@ -266,7 +157,7 @@ def _check(settings: Settings) -> None:
     _say("error", *found.mistakes)
     _say("warning", *found.warnings)
     if found.mistakes:
-        sys.exit(_USAGE)
+        sys.exit(USAGE)
     click.echo(f"configuration: well; sources: {', '.join(found.sources)}")
     if found.templates:
         click.echo(f"templates: {found.templates}")
@@ -276,7 +167,7 @@ def _check(settings: Settings) -> None:
 
 
 @main.command()
-@_configured
+@configured
 @click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
 def status(load: Load, *, as_json: bool) -> None:
     r"""Ask the running proxyconf what it does: sources, routes, problems, what is applied.
@@ -293,7 +184,7 @@ def status(load: Load, *, as_json: bool) -> None:
 
 
 @main.command()
-@_configured
+@configured
 def confirm(load: Load) -> None:
     r"""Believe a source that came back with far fewer endpoints than before.
 
@@ -311,7 +202,7 @@ def confirm(load: Load) -> None:
 
 
 @main.command()
-@_configured
+@configured
 @click.option("--timeout", default="60s", show_default=True, help="How long to wait for a running proxyconf.")
 def recover(load: Load, timeout: str) -> None:
     r"""Put back files whose check had not ended when proxyconf was killed; for nginx's ExecStartPre.
@@ -328,7 +219,7 @@ def recover(load: Load, timeout: str) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    files = _answer(app.recover(load(), timeout_s=_seconds(timeout)))
+    files = _answer(app.recover(load(), timeout_s=seconds(timeout)))
     for file in files:
         click.echo(f"put back: {file}")
     if not files:
@@ -337,7 +228,7 @@ def recover(load: Load, timeout: str) -> None:
 
 def _confd(read: Callable[[], confd.Asked]) -> None:
     """Do what confd's command line asks for."""
-    _guarded(lambda: _do(read))
+    guarded(lambda: _do(read))
 
 
 def _do(read: Callable[[], confd.Asked]) -> None:
@@ -371,7 +262,7 @@ def _show(made: Preview) -> None:
             click.echo(attributes)
     click.echo(f"{made.count()}; nothing was written")
     if made.errors:
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 main.add_command(confd.make_command(_confd))
@@ -389,11 +280,4 @@ def _answer(question: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(question)
     except StateError as exc:
         click.echo(f"proxyconf: {exc}", err=True)
-        sys.exit(_FAILED)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(Seconds.parse(text))
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), param_hint="--timeout") from None
+        sys.exit(FAILED)

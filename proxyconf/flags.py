@@ -1,0 +1,141 @@
+"""What the commands share: the flags that say which configuration is meant, and how a mistake is told."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from proxyconf import config
+from proxyconf.errors import ProxyconfError, StateError, UsageError
+from proxyconf.log import set_up
+from proxyconf.sources import kinds
+from proxyconf.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxyconf.config import Settings
+
+    Load = Callable[[], Settings]
+
+DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
+USAGE, FAILED = 2, 1  # exit codes
+_LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
+
+
+class _Command(click.Command):
+    """Takes the mark that keeps lines as they are, a backspace, from a raw docstring."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.help = (self.help or "").replace("\\b\n", "\b\n")
+        super().format_help_text(ctx, formatter)
+
+
+class Commands(_Command, click.Group):
+    """Keeps the commands in the order they are written in: the common ones first."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names."""
+        del ctx
+        return list(self.commands)
+
+
+def configured(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that say which configuration it is about."""
+
+    @click.option(
+        "-c",
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="PROXYCONF_CONFIG",
+        help=f"The configuration file. Default: {DEFAULT_CONFIG}, if no source is given by a flag.",
+    )
+    @click.option("--docker", is_flag=True, help="Follow the Docker engine of DOCKER_HOST, or of this host.")
+    @click.option("--etcd", multiple=True, metavar="URL", help="Follow an etcd; again for each member.")
+    @click.option("--consul", multiple=True, metavar="URL", help="Follow a Consul; again for each server.")
+    @click.option("--file", multiple=True, metavar="PATH", help="Follow a file or a folder; again for more.")
+    @click.option("--state", metavar="DIR", help="State folder. Default: /var/lib/proxyconf")
+    @click.option(
+        "-s",
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="TABLE.KEY=VALUE",
+        help="Any setting of the file, for example: -s nginx.listen.http=127.0.0.1:8080",
+    )
+    @functools.wraps(command)
+    def with_settings(
+        *, path: Path | None, docker: bool, state: str | None, sets: tuple[str, ...],
+        **rest: Any,  # noqa: ANN401 - the other sources, and the command's own flags
+    ) -> None:  # fmt: skip
+        flags: dict[str, Any] = {}
+        if docker:
+            # its default; an empty table would vanish beside [docker.NAME]
+            flags["docker"] = {"required": True}
+        for kind, key in _LISTED.items():
+            if given := rest.pop(kind):
+                flags[kind] = {key: list(given)}
+        named = bool(flags)
+        if state:
+            flags["state"] = {"dir": state}
+        for text in sets:
+            config.lay_over(flags, _setting(text))
+        guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))
+
+    return with_settings
+
+
+def _setting(text: str) -> dict[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise click.BadParameter(f"{text!r} (write TABLE.KEY=VALUE)", param_hint="--set")
+    return config.nested(name.strip().split("."), config.scalar(value.strip()))
+
+
+def _load(path: Path | None, flags: dict[str, Any], *, named: bool) -> Settings:
+    """Read the settings; *named*: a flag names a source, so that the default file is not meant."""
+    if path is None and not named and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    settings = config.load(path, kinds=kinds(), environment=os.environ, flags=flags)
+    set_up(settings.tables.log)
+    return settings
+
+
+def guarded(command: Callable[[], None]) -> None:
+    """Run *command*; an expected failure is one line on standard error and an exit code."""
+    try:
+        command()
+    except ProxyconfError as exc:
+        click.echo(f"proxyconf: {exc}", err=True)
+        sys.exit(USAGE if isinstance(exc, (UsageError, StateError)) else FAILED)
+
+
+def with_sources(load: Load) -> Settings:
+    """Read settings that have a source.
+
+    Raises:
+        UsageError: They have none, or a mistake.
+    """
+    settings = load()
+    if not settings.sources:
+        raise UsageError(
+            "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration"
+            f" file with -c; {DEFAULT_CONFIG} does not exist)"
+        )
+    return settings
+
+
+def seconds(text: str) -> float:
+    """Read what was given with --timeout; raise BadParameter where it is no duration."""
+    try:
+        return float(Seconds.parse(text))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--timeout") from None
