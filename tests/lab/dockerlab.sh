@@ -22,8 +22,11 @@
 #                                Dockerfile instructions such as 'CMD ["/bin/app"]'
 #   debian NAME [PKG,PKG...]     make NAME from Debian packages (mmdebstrap), as a
 #                                base for "docker build" without a registry
+#   python NAME PYTHON           make NAME of this host's PYTHON, busybox and strip, which is
+#                                done in a second
 #   fetch SUITE      unpack Docker of another Debian suite (trixie, sid) beside the
 #                    installed one and print the folder to use as DOCKERLAB_BIN
+#   compose SUITE    unpack Compose of another suite, and print the folder to use as DOCKER_CONFIG
 #   missing          print the Debian packages that "up" would install; needs no root
 #   down             end everything; images stay for the next "up"
 #   purge            down, and delete images and cached files too
@@ -219,6 +222,28 @@ image_debian() {        # image_debian NAME [PKG,PKG...]
     docker import --change 'CMD ["bash"]' "$tar" "$name" >/dev/null
 }
 
+# A stand-in for python:slim: a Dockerfile that starts from that can be built on it.
+image_python() {        # image_python NAME PYTHON
+    local name=$1 t=$DIR/tree.python exe lib
+    packages
+    { read -r exe; read -r lib; } < <("$2" -c 'import os, sys, sysconfig
+print(os.path.realpath(sys.executable), sysconfig.get_path("stdlib"), sep="\n")')
+    rm -rf "$t"; mkdir -p "$t/usr/bin"
+    skeleton "$t"
+    tar -C / --exclude=__pycache__ --exclude=site-packages --exclude=dist-packages --exclude=test --exclude=tests \
+        --exclude=idlelib --exclude=tkinter --exclude="config-*" -cf - ".$lib" | tar -C "$t" -xf -
+    copy_with_libs "$t" "$exe" "$lib"/lib-dynload/*.so "$(command -v strip)"
+    # what wheels are linked to besides
+    ldconfig -p | sed -En 's/^\t(libpthread|libdl|librt|libutil|libgcc_s|libstdc\+\+)\.so\.[0-9]+ .*=> //p' |
+        xargs -I{} cp -L --parents {} "$t"
+    # where Debian has what makes pip for a new venv
+    [ ! -d /usr/share/python-wheels ] || { mkdir -p "$t/usr/share"; cp -rL /usr/share/python-wheels "$t/usr/share/"; }
+    ln -s "$exe" "$t/bin/python3"
+    chmod -R go+rX "$t"
+    make_image "$name" "$t" 'CMD ["/bin/python3"]'
+    rm -rf "$t"
+}
+
 # Newer versions of Docker, without touching what is installed. runc stays that
 # of this system: a newer one may need a newer libc.
 fetch() {               # fetch SUITE
@@ -236,10 +261,23 @@ fetch() {               # fetch SUITE
     echo "$bin"
 }
 
+# Compose alone, for any Docker.
+compose() {             # compose SUITE
+    local suite=$1 t=$DIR/fetch.$1 config=$DIR/cache/compose-$1
+    if [ ! -x "$config/cli-plugins/docker-compose" ]; then
+        rm -rf "$t"; mkdir -p "$t" "$config/cli-plugins"
+        MIRROR=${DOCKERLAB_MIRROR:-} unpack "$suite" "$t" docker-compose ||
+            die "cannot get Compose of $suite (another mirror: DOCKERLAB_MIRROR)"
+        cp "$t/usr/libexec/docker/cli-plugins/docker-compose" "$config/cli-plugins"
+        rm -rf "$t"
+    fi
+    echo "$config"
+}
+
 # --- up and down ------------------------------------------------------------
 
 NEEDS=(dockerd:docker.io docker:docker.io containerd:containerd runc:runc
-       ip:iproute2 iptables:iptables nginx:nginx)
+       ip:iproute2 iptables:iptables nginx:nginx strip:binutils)
 # Only the static busybox runs in an image without libraries.
 static_busybox() { BUSYBOX=$(command -v busybox) && ! ldd "$BUSYBOX" >/dev/null 2>&1; }
 packages() {
@@ -279,7 +317,7 @@ if [ "$cmd" = missing ]; then
 fi
 [ "$(id -u)" = 0 ] || die "must be root"
 case "$DIR" in /*) ;; *) die "DOCKERLAB_DIR must be an absolute path" ;; esac
-case "$cmd" in up|down|purge|*-daemon|debian|fetch|image) lock ;; esac
+case "$cmd" in up|down|purge|*-daemon|debian|python|fetch|compose|image) lock ;; esac
 case "$cmd" in
     up)            up ;;
     down)          down ;;
@@ -290,7 +328,9 @@ case "$cmd" in
     exec)          [ $# -gt 0 ] || die "exec needs a command"; inside "$@" ;;
     image)         [ $# -ge 2 ] || die "image needs a name and a folder"; make_image "$@" ;;
     debian)        [ $# -ge 1 ] || die "debian needs an image name"; image_debian "$@" ;;
+    python)        [ $# = 2 ] || die "python needs an image name and a program"; image_python "$@" ;;
     fetch)         [ $# = 1 ] || die "fetch needs a suite"; fetch "$1" ;;
+    compose)       [ $# = 1 ] || die "compose needs a suite"; compose "$1" ;;
     status)        if p=$(init_pid) && daemon_pid >/dev/null; then echo "up (init $p)"; else echo down; exit 1; fi ;;
     env)           p=$(init_pid) || die "not running"
                    printf 'export DOCKER_HOST=%q DOCKERLAB_PID=%q DOCKERLAB_DIR=%q\n' "$DOCKER_HOST" "$p" "$DIR" ;;
