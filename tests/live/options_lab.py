@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from proxyconf.nginx.additions import NO_ADDITIONS
 from proxyconf.nginx.build import parse_build
 from proxyconf.nginx.folder import Folder
 from proxyconf.nginx.site import Renderer
@@ -37,6 +38,7 @@ class OptionsProxy:
     Attributes:
         server: It; started by `serve`.
         folder: What it reads.
+        additions: What operators add, from the next serving on.
     """
 
     def __init__(self, *, authorities: Path | None = None, **settings: object) -> None:
@@ -53,6 +55,7 @@ class OptionsProxy:
         self._renderer = Renderer(replace(found, root=root, authorities=authorities))
         self.folder = Folder(path, "nginx.conf", worker=user)
         self.folder.prepare()
+        self.additions = NO_ADDITIONS
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +68,7 @@ class OptionsProxy:
 
     def serve(self, *routes: Route, **endpoints: str | tuple[Endpoint, ...]) -> Site:
         """Serve these routes: nginx is started, or reads its files again."""
-        site = self._renderer.render(snapshot(*routes, **endpoints))
+        site = self._renderer.render(snapshot(*routes, **endpoints), additions=self.additions)
         self.folder.stage(site.parts, site.root(NONCE))
         complaints = check(self.folder.staged)
         assert complaints == ""

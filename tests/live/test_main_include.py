@@ -170,3 +170,15 @@ def test_a_port_of_theirs_that_is_taken(proxy: Running, theirs: Path) -> None:
         assert set(proxy.answers("a.test")) == {"one"}
     proxy.until_serves("a.test", "two")
     assert ask(port, "x.test") == "418"
+
+
+def test_files_for_a_host(proxy: Running) -> None:
+    """They are beside ours, as in mode own."""
+    file = proxy.state / "nginx" / "host.d" / "a.test.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("location = /own { return 418; }\n")
+    proxy.start()
+    until(lambda: proxy.ask("a.test", "/own") == "418", "the file is loaded")
+    assert proxy.ask("a.test") == "one"
+    assert proxy.ask("x.test", "/own") == "410"
+    proxy.until_state("applied")
