@@ -202,6 +202,7 @@ class Member:
         key: Identity: of two sources that hold the same one, the first in file order wins.
         where: The place it was read from, for people.
         born: Age within its source; smaller is older.
+        why: How its address was found, where it was not written down.
     """
 
     service: str
@@ -209,6 +210,7 @@ class Member:
     key: str
     where: str
     born: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

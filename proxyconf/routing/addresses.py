@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
@@ -14,8 +14,20 @@ _JOINED = "container:"
 _LOOPBACKS = ("127.0.0.1", "[::1]")
 
 
-def locate(container: Container, *, port: int, network: str, reach: Reach, label: str) -> str:
-    """Return where *port* of *container* is reached, as ``ip:port``.
+class Located(NamedTuple):
+    """Where a port of a container is reached.
+
+    Attributes:
+        address: As ``ip:port``.
+        why: There and nowhere else, for people.
+    """
+
+    address: str
+    why: str
+
+
+def locate(container: Container, *, port: int, network: str, reach: Reach, label: str) -> Located:
+    """Return where *port* of *container* is reached.
 
     The same one every time: in the network that is asked for, else the first that the proxy is in, too. A
     container on the host's network has the host's address.
@@ -36,11 +48,19 @@ def locate(container: Container, *, port: int, network: str, reach: Reach, label
             f" (correct the label {label}, or connect it)"
         )
     if "host" in container.networks:
-        return values.address(_join(_host(reach), port))
+        return Located(values.address(_join(_host(reach), port)), "it is on the host's network")
     if not network and (reach.published or _only_published(container, port, reach)):
-        return values.address(_published(container, port, reach))
-    ip = container.networks[network or _shared(container, reach)]
-    return values.address(_join(ip, port))
+        return Located(values.address(_published(container, port, reach)), "the host publishes it there")
+    name = network or _shared(container, reach)
+    why = f"its address in the network {name}, {_chosen(network, label, reach)}"
+    return Located(values.address(_join(container.networks[name], port)), why)
+
+
+def _chosen(network: str, label: str, reach: Reach) -> str:
+    """Return why its network is the one."""
+    if network:
+        return f"which {label} names"
+    return "which the host reaches" if reach.networks is None else "which the proxy is in, too"
 
 
 def _host(reach: Reach) -> str:

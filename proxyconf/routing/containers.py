@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -224,24 +225,19 @@ def _members(container: Container, wish: Wish, reach: Reach) -> list[Member]:
     Raises:
         BadValueError: Its address or port is not known.
     """
-    address = locate(
-        container,
-        port=_port(container, wish),
-        network=wish.network,
-        reach=reach,
-        label=wish.label("network"),
+    port, why_port = _port(container, wish)
+    address, why = locate(
+        container, port=port, network=wish.network, reach=reach, label=wish.label("network")
     )
     # an unhealthy one that is better than none is told from the others as one that ends is
     spared = container.draining or (wish.health == "prefer" and container.health not in _SERVING)
     endpoint = Endpoint(address, wish.weight, wish.backup, spared)
     option = "host" if wish.hosts else "service"
     where = f"container {container.name} {wish.setting(option)}"
+    member = partial(Member, endpoint=endpoint, where=where, born=container.created, why=f"{why}; {why_port}")
     if wish.service:
-        return [Member(wish.service, endpoint, f"{container.id}/{wish.name}", where, container.created)]
-    return [
-        Member(wish.service_of(host), endpoint, _key(container, wish, host), where, container.created)
-        for host in wish.hosts
-    ]
+        return [member(wish.service, key=f"{container.id}/{wish.name}")]
+    return [member(wish.service_of(host), key=_key(container, wish, host)) for host in wish.hosts]
 
 
 def _key(container: Container, wish: Wish, host: str) -> str:
@@ -249,14 +245,15 @@ def _key(container: Container, wish: Wish, host: str) -> str:
     return f"{container.id}/{wish.name}/{host}" if several else f"{container.id}/{wish.name}"
 
 
-def _port(container: Container, wish: Wish) -> int:
+def _port(container: Container, wish: Wish) -> tuple[int, str]:
+    """Return the port, and why that one."""
     if wish.port:
-        return wish.port
+        return wish.port, f"the port by {wish.setting('port')}"
     if len(container.ports) == 1:
-        return container.ports[0]
+        return container.ports[0], "the only port that it exposes"
     own_network = "host" not in container.networks and not container.network_mode.startswith("container:")
     if wish.fallback_port and own_network:
-        return wish.fallback_port
+        return wish.fallback_port, "the port where none is named, as nginx-proxy has it"
     exposed = ", ".join(map(str, container.ports))
     reason = f"it exposes the ports {exposed}" if exposed else "it exposes no port"
     if container.network_mode.startswith("container:"):

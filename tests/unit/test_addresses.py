@@ -26,7 +26,7 @@ def published(place: str) -> Container:
 
 
 def where(container: Container, reach: Reach, network: str = "") -> str:
-    return locate(container, port=8080, network=network, reach=reach, label="proxyconf.network")
+    return locate(container, port=8080, network=network, reach=reach, label="proxyconf.network").address
 
 
 @pytest.mark.parametrize(

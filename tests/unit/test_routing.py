@@ -14,6 +14,8 @@ WEB = Container(
     "1" * 64, "web-1", LABELS, "running", networks={"bridge": "172.17.0.2"}, ports=(8080,), created=1700
 )
 
+WHY = "its address in the network bridge, which the host reaches; the only port that it exposes"
+
 
 def read(*containers: Container) -> Claims:
     return Reader().read(Listing("docker", containers=containers))
@@ -43,7 +45,7 @@ def test_a_container_with_a_host() -> None:
     assert read(WEB) == Claims(
         "docker",
         containers=(WEB,),
-        members=(Member("a.test/", Endpoint("172.17.0.2:8080"), key, where, 1700),),
+        members=(Member("a.test/", Endpoint("172.17.0.2:8080"), key, where, 1700, WHY),),
         routes=(Route("a.test", "/", "a.test/", key, where, "docker", 1700),),
     )
 
@@ -59,7 +61,7 @@ def test_a_mere_member_of_a_service() -> None:
     claims = read(container)
     where = "container web-1 label proxyconf.service"
     endpoint = Endpoint("172.17.0.2:8080", 2, backup=True)
-    member = Member("web", endpoint, "1" * 64 + "/", where, 1700)
+    member = Member("web", endpoint, "1" * 64 + "/", where, 1700, WHY)
     assert claims == Claims("docker", members=(member,), containers=(container,))
 
 

@@ -1,0 +1,68 @@
+"""What a question is answered from, and the form of the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from proxyconf.board import Status
+    from proxyconf.model import Claims, Listing, Snapshot
+    from proxyconf.since import Since
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One link of the chain.
+
+    Attributes:
+        what: The kind of thing: route, seen, asks, rival, service, endpoint, left out, container, idle, key,
+            nginx, problem.
+        says: Its part.
+        is_bad: It keeps requests away.
+        links: What belongs to it.
+    """
+
+    what: str
+    says: str
+    is_bad: bool = False
+    links: tuple[Link, ...] = ()
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to ``GET /api/v1/explain?what=QUESTION``.
+
+    Attributes:
+        is_served: nginx passes requests on, as it has proved.
+        verdict: In a line.
+        chain: From what was seen to what is served.
+    """
+
+    question: str
+    is_served: bool
+    verdict: str
+    chain: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What answers are made of.
+
+    Attributes:
+        listings: What the sources said, as far as it counts.
+        claims: What that asks for, in the order of the configuration.
+        snapshot: What nginx should serve.
+        status: What is so.
+        since: Since when it is served.
+        file_of: A kind and name of a part to its file, "" for one that is not there.
+    """
+
+    listings: Sequence[Listing]
+    claims: Sequence[Claims]
+    snapshot: Snapshot
+    status: Status
+    since: Since
+    file_of: Callable[[str, str], str]

@@ -1,0 +1,71 @@
+"""A host, with or without a path: the route that nginx takes for it, or what there is instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyconf.explain.answer import Explanation, Link
+from proxyconf.explain.route import judged, nginx_links, route_link, service_link
+from proxyconf.explain.words import container_link, problem_links, problems_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from proxyconf.explain.answer import Known
+    from proxyconf.model import Route
+
+
+def of_host(question: str, host: str, path: str, known: Known) -> Explanation:
+    """Answer for a canonical host and a path."""
+    routes = [route for name in _hosts_for(host) for route in known.snapshot.routes if route.host == name]
+    fitting = [route for route in routes if _is_below(path, route.path) and route.host == routes[0].host]
+    if not fitting:
+        return _of_nobody(question, host, known, elsewhere=routes)
+    route = max(fitting, key=lambda one: len(one.path))
+    served, verdict = judged(route, known)
+    chain = (route_link(route, known), service_link(route, known), *nginx_links(route, known))
+    return Explanation(question=question, is_served=served, verdict=verdict, chain=chain)
+
+
+def _hosts_for(host: str) -> Iterator[str]:
+    """Yield what nginx takes for *host*: its own name first, then the longest wildcard."""
+    yield host
+    rest = host.removeprefix("*.")
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        yield f"*.{rest}"
+
+
+def _is_below(path: str, of: str) -> bool:
+    return of in ("/", path) or path.startswith(f"{of}/")
+
+
+def _of_nobody(question: str, host: str, known: Known, *, elsewhere: Sequence[Route]) -> Explanation:
+    """Say what there is of a host, or of a path of it, that no route is for."""
+    links = [
+        Link(what="route", says=f"{route.claim} leads to service {route.service!r}: {route.where}")
+        for route in elsewhere
+    ]
+    for listing in known.listings:
+        links += [
+            container_link(container, known)
+            for container in listing.containers
+            if _mentions(host, (*container.labels.values(), *container.env.values()))
+        ]
+        links += [
+            Link(
+                what="key",
+                says=where,
+                links=tuple(problem_links(problems_at(where, known.status.problems))),
+            )
+            for key, entry in listing.keys.items()
+            if host.encode() in entry.value and (where := entry.where or listing.place.format(key=key))
+        ]
+    answer = "the path is nobody's: 404" if elsewhere else "no route is for it: the default server answers"
+    told = any(link.what != "route" for link in links)
+    hint = "" if told or elsewhere else " (is it spelled as in the label or key, and is its source listed?)"
+    return Explanation(question=question, is_served=False, verdict=f"{answer}{hint}", chain=tuple(links))
+
+
+def _mentions(host: str, texts: Iterable[str]) -> bool:
+    return any(host in text for text in texts)

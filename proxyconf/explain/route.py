@@ -1,0 +1,153 @@
+"""A route: where it was seen, what it asks for, whom it leads to, and what of it nginx has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from proxyconf.explain.answer import Link
+from proxyconf.explain.words import (
+    container_link,
+    container_of,
+    moment,
+    problem_links,
+    problems_at,
+    source_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from proxyconf.explain.answer import Known
+    from proxyconf.model import Member, Route
+
+
+_PAIRS = ("users", "request_headers", "response_headers")
+
+
+def judged(route: Route, known: Known) -> tuple[bool, str]:
+    """Tell whether *route* is served, and say so."""
+    options, status = route.options.location, known.status
+    since = known.since.route(route.claim, route.service)
+    if since is None or not known.file_of("host", route.host):
+        why = status.reason or "nginx has not proved it yet"
+        if aside := problems_at(route.host, known.status.problems, what="host"):
+            why = aside[0].why
+        return False, f"{route.claim} is not served: {status.state}: {why}"
+    if options.maintenance or options.redirect:
+        answer = f"sent to {options.redirect}" if options.redirect else "503, for maintenance"
+        return False, f"{route.claim} is answered without an endpoint: {answer}"
+    if not known.snapshot.services.get(route.service):
+        return False, f"{route.claim} answers 503: service {route.service!r} has no endpoint"
+    behind = "" if status.state == "applied" else f"; its last change is not: {status.state}: {status.reason}"
+    return True, f"{route.claim} is served, since {moment(since)}{behind}"
+
+
+def route_link(route: Route, known: Known) -> Link:
+    """Return where a route was seen, what it asks for, and who else wants its place."""
+    links = [Link(what="seen", says=f"{route.where}, {source_line(route.source, known)}")]
+    if asked := _options_line(route, known):
+        links.append(Link(what="asks", says=asked))
+    rivals = [
+        Link(what="rival", says=f"{other.where}: yields to it", is_bad=True)
+        for other in _others(route, known)
+        if other.service != route.service
+    ]
+    problems = problems_at(route.where, known.status.problems)
+    return Link(
+        what="route",
+        says=f"{route.claim} leads to service {route.service!r}",
+        links=(*links, *rivals, *problem_links(problems)),
+    )
+
+
+def _others(route: Route, known: Known) -> Iterator[Route]:
+    """Yield all routes for the same host and path."""
+    for one in known.claims:
+        yield from (other for other in one.routes if other.claim == route.claim)
+
+
+def _options_line(route: Route, known: Known) -> str:
+    """Return what differs from the default, as it is named within."""
+    found = (
+        route.options.location,
+        known.snapshot.hosts.get(route.host),
+        known.snapshot.options.get(route.service),
+    )
+    said = []
+    for options in found:
+        for field in fields(options) if options else ():
+            value = getattr(options, field.name)
+            if value != field.default:
+                # of pairs only the names: values may be secrets
+                shown = ", ".join(name for name, _ in value) if field.name in _PAIRS else str(value)
+                said.append(f"{field.name} {shown}")
+    return "; ".join(said)
+
+
+def service_link(route: Route, known: Known) -> Link:
+    """Return whom a route leads to, and whom not."""
+    name = route.service
+    endpoints = {one.address: one for one in known.snapshot.services.get(name, ())}
+    members = [member for one in known.claims for member in one.members if member.service == name]
+    used: dict[str, Member] = {}
+    for member in members:
+        used.setdefault(member.endpoint.address, member)
+    links = [endpoint_link(member, name, known) for address, member in used.items() if address in endpoints]
+    links += [_left_out_link(member) for member in members if member.endpoint.address not in endpoints]
+    links += _waiting_links(route, {member.key for member in members}, known)
+    count = f"{len(endpoints)} endpoint{'' if len(endpoints) == 1 else 's'}"
+    return Link(what="service", says=f"{name!r}, {count}", is_bad=not endpoints, links=tuple(links))
+
+
+def _waiting_links(route: Route, serving: AbstractSet[str], known: Known) -> Iterator[Link]:
+    """Yield the containers that ask for the same, and are no endpoints."""
+    for other in _others(route, known):
+        container = container_of(other.key, known)
+        if container and other.service == route.service and other.key not in serving:
+            yield Link(
+                what="left out", says=other.where, is_bad=True, links=(container_link(container, known),)
+            )
+
+
+def endpoint_link(member: Member, service: str, known: Known) -> Link:
+    """Return an endpoint: its address and why that one, and since when it serves."""
+    endpoint = member.endpoint
+    since = known.since.endpoint(service, endpoint.address)
+    said = [endpoint.address]
+    said += [f"weight {endpoint.weight}"] if endpoint.weight != 1 else []
+    said += ["backup"] if endpoint.backup else []
+    said += ["told to end, but the last one"] if endpoint.draining else []
+    said.append(f"served since {moment(since)}" if since else "not proved yet")
+    why = f" ({member.why})" if member.why else ""
+    links = problem_links(problems_at(member.where, known.status.problems))
+    if container := container_of(member.key, known):
+        links.append(container_link(container, known))
+    return Link(what="endpoint", says=f"{', '.join(said)}: {member.where}{why}", links=tuple(links))
+
+
+def _left_out_link(member: Member) -> Link:
+    why = (
+        "it is told to end, or unhealthy, and others serve"
+        if member.endpoint.draining
+        else "see the problems"
+    )
+    return Link(what="left out", says=f"{member.endpoint.address}: {member.where}: {why}", is_bad=True)
+
+
+def nginx_links(route: Route, known: Known) -> Iterator[Link]:
+    """Yield what of a route nginx has, how that was proved, and what was set aside."""
+    files = [
+        f"parts/{file}"
+        for kind, name in (("host", route.host), ("service", route.service))
+        if (file := known.file_of(kind, name))
+    ]
+    applied, nginx = known.status.applied, known.status.nginx
+    if not files or applied is None:
+        return
+    proved = f"proved by {applied.proof} at {moment(applied.at)}"
+    yield Link(what="nginx", says=f"{' and '.join(files)} of {nginx.root}, {applied.digest[:12]}, {proved}")
+    names = {route.host, route.service}
+    found = [one for one in known.status.problems if one.what in ("host", "service") and one.where in names]
+    yield from problem_links(found)

@@ -1,0 +1,72 @@
+"""Pieces of answers that several kinds of them have."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from proxyconf.explain.answer import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxyconf.explain.answer import Known
+    from proxyconf.model import Container, Problem
+
+
+def problems_at(where: str, problems: Iterable[Problem], *, what: str = "") -> list[Problem]:
+    """Return the problems of this very place, or those of one kind."""
+    return [one for one in problems if one.where == where and what in ("", one.what)]
+
+
+def problem_links(problems: Iterable[Problem]) -> list[Link]:
+    """Return a link for each of *problems*."""
+    return [Link(what="problem", says=f"{one.where}: {one.why}", is_bad=True) for one in problems]
+
+
+def source_line(name: str, known: Known) -> str:
+    """Return which source it is, and when it last said something."""
+    source = next((one for one in known.status.sources if one.name == name), None)
+    if source is None:
+        return "by the host rule"
+    if source.listed_at is None:
+        return f"{name}, from an earlier run"
+    lost = f", which is lost: {source.reason}" if source.state == "lost" else ""
+    return f"{name} at {moment(source.listed_at)}{lost}"
+
+
+def moment(at: float) -> str:
+    """Return a Unix time for people, in the time zone of this process."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def container_of(key: str, known: Known) -> Container | None:
+    """Return the container that a route or an endpoint with this *key* was read from, if it was one."""
+    name = key.partition("/")[0]
+    containers = (container for listing in known.listings for container in listing.containers)
+    return next((container for container in containers if container.id == name), None)
+
+
+def container_link(container: Container, known: Known) -> Link:
+    """Return a container as it was listed."""
+    health = f", {container.health}" if container.health else ""
+    networks = ", ".join(f"{name} ({ip})" for name, ip in sorted(container.networks.items())) or "none"
+    ports = ", ".join(map(str, container.ports)) or "none"
+    state = f"{container.state}{health}"
+    says = f"{container.name} {container.id[:12]}, {state}; networks: {networks}; exposes: {ports}"
+    links = problem_links(problems_of(container, known))
+    links += [
+        Link(what="idle", says=one.why) for one in known.snapshot.idle if one.container == container.name
+    ]
+    return Link(what="container", says=says, links=tuple(links))
+
+
+def problems_of(container: Container, known: Known) -> list[Problem]:
+    """Return the problems of a container and its labels."""
+    name = container.name
+    return [
+        problem
+        for problem in known.status.problems
+        if problem.where in (name, f"container {name}")
+        or problem.where.startswith((f"{name} ", f"container {name} "))
+    ]

@@ -1,0 +1,305 @@
+"""Answers to why a host, a container or a key is routed, or is not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxyconf.board import AppliedState, NginxState, SourceState, Status
+from proxyconf.errors import BadValueError
+from proxyconf.explain.answer import Explanation, Known, Link
+from proxyconf.explain.ask import explain
+from proxyconf.model import Container, Entry, Listing, Problem
+from proxyconf.routing import Reader
+from proxyconf.since import Since
+from proxyconf.snapshot import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AT = 1_800_000_000.0
+WEB = Container(
+    id="1" * 64,
+    name="web-1",
+    labels={"proxyconf.host": "a.test"},
+    state="running",
+    networks={"front": "172.18.0.2"},
+    ports=(8080,),
+    created=1700,
+)
+
+
+def other(number: int, **changes: object) -> Container:
+    made = replace(WEB, id=str(number) * 64, name=f"web-{number}", networks={"front": f"172.18.0.{number}"})
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class World:
+    """Two sources, and an nginx that serves what they ask for, unless said otherwise."""
+
+    containers: tuple[Container, ...] = (WEB,)
+    keys: dict[str, str] = field(default_factory=dict)
+    state: str = "applied"
+    reason: str = ""
+    problems: tuple[Problem, ...] = ()
+    proved: bool = True
+    lost: str = ""
+
+    def known(self) -> Known:
+        listings = [
+            Listing("docker", containers=self.containers),
+            Listing(
+                "etcd",
+                keys={key: Entry(text.encode()) for key, text in self.keys.items()},
+                place="etcd key '/proxyconf/{key}'",
+            ),
+        ]
+        claims = [Reader().read(listing) for listing in listings]
+        snapshot = merge(claims)
+        since = Since()
+        if self.proved:
+            since.note(snapshot, AT)
+        status = Status(
+            nginx=NginxState(mode="own", root="/state/nginx/nginx.conf"),
+            state=self.state,
+            reason=self.reason,
+            applied=AppliedState(digest="abcdef0123456789", at=AT) if self.proved else None,
+            sources=[
+                SourceState(name="docker", state="watching", listed_at=AT),
+                SourceState(name="etcd", state="lost", listed_at=None, reason="refused"),
+            ],
+            problems=[*snapshot.problems, *self.problems],
+        )
+        files = {("host", route.host): "h-1.conf" for route in snapshot.routes}
+        files |= {("service", name): "s-1.conf" for name, found in snapshot.services.items() if found}
+        parts = files if self.proved else {}
+        return Known(
+            listings, claims, snapshot, status, since, lambda kind, name: parts.get((kind, name), "")
+        )
+
+    def explain(self, question: str) -> Explanation:
+        return explain(question, self.known())
+
+
+def flat(links: tuple[Link, ...]) -> Iterator[Link]:
+    for link in links:
+        yield link
+        yield from flat(link.links)
+
+
+def said(answer: Explanation, what: str) -> list[str]:
+    return [link.says for link in flat(answer.chain) if link.what == what]
+
+
+@pytest.fixture(autouse=True)
+def universal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def test_the_whole_chain_of_a_host() -> None:
+    answer = World().explain("a.test")
+    assert answer.is_served
+    assert answer.verdict == "a.test/ is served, since 2027-01-15 08:00:00"
+    assert said(answer, "route") == ["a.test/ leads to service 'a.test/'"]
+    assert said(answer, "seen") == ["container web-1 label proxyconf.host, docker at 2027-01-15 08:00:00"]
+    (endpoint,) = said(answer, "endpoint")
+    assert endpoint == (
+        "172.18.0.2:8080, served since 2027-01-15 08:00:00: container web-1 label proxyconf.host (its address"
+        " in the network front, which the host reaches; the only port that it exposes)"
+    )
+    assert said(answer, "container") == [
+        "web-1 111111111111, running; networks: front (172.18.0.2); exposes: 8080"
+    ]
+    (nginx,) = said(answer, "nginx")
+    assert nginx == (
+        "parts/h-1.conf and parts/s-1.conf of /state/nginx/nginx.conf, abcdef012345, proved by nonce at"
+        " 2027-01-15 08:00:00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "claim"),
+    [
+        ("a.test/", "a.test/"),
+        ("https://A.test:8443/api", "a.test/api"),
+        ("a.test/api/x", "a.test/api"),
+        ("a.test/apix", "a.test/"),
+        ("b.sub.wild.test", "*.sub.wild.test/"),
+        ("b.wild.test/x", "*.wild.test/"),
+    ],
+)
+def test_the_route_is_the_one_that_nginx_takes(question: str, claim: str) -> None:
+    hosts = ("a.test", "*.wild.test", "*.sub.wild.test")
+    keys = {
+        f"routes/{number}": f'{{"host": "{host}", "service": "web"}}' for number, host in enumerate(hosts)
+    }
+    keys |= {
+        "routes/api": '{"host": "a.test", "path": "/api", "service": "web"}',
+        "services/web/1": "10.0.0.1:80",
+    }
+    answer = World(containers=(), keys=keys).explain(question)
+    assert answer.is_served
+    assert answer.verdict.startswith(f"{claim} is served")
+
+
+def test_options_are_told_and_secrets_are_not() -> None:
+    labels = {
+        "proxyconf.host": "a.test",
+        "proxyconf.path": "/x",
+        "proxyconf.strip": "true",
+        "proxyconf.hsts": "max-age=1",
+        "proxyconf.balance": "least_conn",
+        "proxyconf.auth": "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+        "proxyconf.request_header.X-Token": "secret",
+        "proxyconf.weight": "3",
+        "proxyconf.backup": "true",
+    }
+    answer = World(containers=(replace(WEB, labels=labels), other(3, labels=labels))).explain("a.test/x")
+    assert said(answer, "asks") == [
+        "replace /; users joe; request_headers X-Token; hsts max-age=1; balance least_conn"
+    ]
+    assert all("weight 3, backup" in endpoint for endpoint in said(answer, "endpoint"))
+
+
+def test_endpoints_that_are_left_out_say_why() -> None:
+    label = "container web-{} label proxyconf.host"
+    draining = other(3, draining=True)
+    starting = other(4, health="starting")
+    answer = World(containers=(WEB, draining, starting)).explain("a.test")
+    assert said(answer, "left out") == [
+        f"172.18.0.3:8080: {label.format(3)}: it is told to end, or unhealthy, and others serve",
+        "container web-4 label proxyconf.host",
+    ]
+    assert said(answer, "idle") == ["its health check has not passed yet"]
+
+
+def test_a_host_without_endpoints() -> None:
+    answer = World(containers=(replace(WEB, state="exited"),)).explain("a.test")
+    assert not answer.is_served
+    assert answer.verdict == "a.test/ answers 503: service 'a.test/' has no endpoint"
+    assert said(answer, "idle") == ["it has ended (docker start)"]
+
+
+@pytest.mark.parametrize(
+    ("option", "verdict"),
+    [
+        ('"maintenance": true', "a.test/ is answered without an endpoint: 503, for maintenance"),
+        ('"redirect": "https://b.test"', "a.test/ is answered without an endpoint: sent to https://b.test"),
+    ],
+)
+def test_a_host_that_needs_no_endpoint(option: str, verdict: str) -> None:
+    keys = {"routes/web": f'{{"host": "a.test", {option}}}'}
+    assert World(containers=(), keys=keys).explain("a.test").verdict == verdict
+
+
+def test_what_is_not_proved_is_not_served() -> None:
+    world = World(proved=False, state="failed", reason="reload nginx: no proof")
+    answer = world.explain("a.test")
+    assert (answer.is_served, answer.verdict) == (
+        False,
+        "a.test/ is not served: failed: reload nginx: no proof",
+    )
+    assert "not proved yet" in said(answer, "endpoint")[0]
+    assert said(answer, "nginx") == []
+    refused = replace_problems(
+        world, Problem("host", "a.test", "nginx refuses it: [emerg] x (it is left out)")
+    )
+    assert "nginx refuses it" in refused.explain("a.test").verdict
+
+
+def replace_problems(world: World, *problems: Problem) -> World:
+    return World(proved=world.proved, state=world.state, reason=world.reason, problems=problems)
+
+
+def test_a_last_change_that_failed_is_told() -> None:
+    answer = World(state="failed", reason="disk full").explain("a.test")
+    assert answer.is_served
+    assert answer.verdict.endswith("; its last change is not: failed: disk full")
+
+
+def test_a_rival_and_its_loss() -> None:
+    keys = {"routes/web": '{"host": "a.test"}', "services/web/1": "10.0.0.1:80"}
+    answer = World(keys=keys).explain("a.test")
+    assert said(answer, "rival") == ["etcd key '/proxyconf/routes/web': yields to it"]
+    loser = World(keys=keys).explain("routes/web")
+    assert not loser.is_served
+    assert "leads to service 'a.test/' already" in loser.verdict
+
+
+def test_a_host_that_nobody_has() -> None:
+    bad = other(3, labels={"proxyconf.host": "b.test", "proxyconf.port": "x"})
+    keys = {"routes/b": '{"host": "b.test", "path": "nowhere"}'}
+    answer = World(containers=(bad,), keys=keys).explain("b.test")
+    assert answer.verdict == "no route is for it: the default server answers"
+    assert said(answer, "container")[0].startswith("web-3 ")
+    assert said(answer, "key") == ["etcd key '/proxyconf/routes/b'"]
+    assert len(said(answer, "problem")) == 2
+    assert "is it spelled" in World().explain("c.test").verdict
+
+
+def test_a_path_that_nobody_has() -> None:
+    answer = World(containers=(replace(WEB, labels={"proxyconf.host": "a.test", "proxyconf.path": "/x"}),))
+    found = answer.explain("a.test/y")
+    assert found.verdict == "the path is nobody's: 404"
+    assert said(found, "route") == [
+        "a.test/x leads to service 'a.test/x': container web-1 label proxyconf.host"
+    ]
+
+
+@pytest.mark.parametrize("question", ["web-1", "/web-1", "1111", "1" * 64])
+def test_a_container(question: str) -> None:
+    answer = World().explain(question)
+    assert (answer.is_served, answer.verdict) == (True, "web-1 gets requests")
+    assert len(said(answer, "container")) == len(said(answer, "endpoint")) == 1
+    assert said(answer, "route") == ["a.test/ is served, since 2027-01-15 08:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"labels": {}}, "it asks for no host (set the label", id="no host"),
+        pytest.param({"state": "paused"}, "gets no requests: it is paused", id="paused"),
+        pytest.param({"labels": {"proxyconf.hots": "x"}}, "no such label", id="bad label"),
+        pytest.param({"state": "exited"}, "it has ended (docker start)", id="ended"),
+    ],
+)
+def test_a_container_that_gets_no_requests(changes: dict[str, object], why: str) -> None:
+    answer = World(containers=(replace(WEB, **changes),)).explain("web-1")  # type: ignore[arg-type]
+    assert not answer.is_served
+    assert answer.verdict.startswith("web-1 gets no requests: ")
+    assert why in answer.verdict
+
+
+def test_a_container_whose_host_is_another_ones() -> None:
+    late = other(3, labels={"proxyconf.host": "a.test", "proxyconf.service": "late"}, created=1800)
+    answer = World(containers=(WEB, late)).explain("web-3")
+    assert said(answer, "route") == ["a.test/ is another one's: container web-1 label proxyconf.host"]
+    unproved = World(proved=False).explain("web-1")
+    assert unproved.verdict == "web-1 gets no requests: nginx has not proved it yet"
+
+
+@pytest.mark.parametrize("question", ["services/web/1", "/services/web/1", "/proxyconf/services/web/1"])
+def test_a_key(question: str) -> None:
+    keys = {"routes/web": '{"host": "b.test"}', "services/web/1": "10.0.0.1:80"}
+    answer = World(keys=keys).explain(question)
+    assert answer.is_served
+    assert answer.verdict == "etcd key '/proxyconf/services/web/1': counts"
+    assert said(answer, "seen") == ["etcd key '/proxyconf/services/web/1', etcd, from an earlier run"]
+    assert said(answer, "endpoint")[0].startswith("10.0.0.1:80, served since")
+    assert World(keys=keys).explain("routes/web").is_served
+
+
+def test_a_bad_key() -> None:
+    answer = World(keys={"services/web/1": "10.0.0.1"}).explain("services/web/1")
+    assert not answer.is_served
+    assert "is no address" in answer.verdict
+
+
+def test_what_is_no_question() -> None:
+    with pytest.raises(BadValueError, match="write HOST, HOST/PATH, a container or a key"):
+        World().explain("no host!")
