@@ -271,10 +271,14 @@ async def _design(settings: Settings, state: State, board: Board, before: Resour
 
 
 def _refuse_unchecked(nginx: Nginx, resources: Resources, state: State) -> None:
-    """Refuse templates for an nginx in another container, which could not be asked about them."""
+    """Refuse templates for an nginx in another container, which could not be asked about them from here."""
+    if nginx.mode == "none" or not nginx.via.container:
+        return
     ours = (state.nginx / "main.d", state.nginx / "http.d")
-    for resource in resources.resources if nginx.via.container else ():
-        if resource.dest.parent in ours:
+    main = str(state.nginx / "nginx.conf")
+    for resource in resources.resources:
+        # a check of our main file would look for its master by the pid file, too
+        if resource.dest.parent in ours or (resource.check and main in str(resource.check.line)):
             raise UsageError(
                 f"template {resource.dest}: can't be checked in an nginx that is in another container"
                 f' ([nginx] via = {nginx.via!r}; set via = "local", or write the file by hand)'

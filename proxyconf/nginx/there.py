@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from proxyconf.tables import Nginx
 
+_ANY = Build(version=(2,), ssl=True)
+
 
 async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], path: Path, token: str) -> Here:
     """Return the nginx that *settings* are about.
@@ -35,7 +37,7 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
         token: Makes the name under which it answers the proof.
 
     Raises:
-        UsageError: What ``[docker]`` says is wrong.
+        UsageError: What ``[nginx]`` or ``[docker]`` says is wrong.
     """
     dialect = Dialect(
         settings=settings,  # without a user, nginx's own default is right in every image
@@ -45,6 +47,7 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
         ipv6=has_ipv6(),
         authorities=AUTHORITIES[0],  # of the images of Debian and Alpine; nginx's check tells of any other
     )
+    Renderer(replace(dialect, build=_ANY, root=True))  # so that a mistake in the settings is said at once
     api = _engine(sources)
     control = InContainer(
         api,

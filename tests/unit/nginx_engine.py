@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from proxyconf.nginx.engine_api import EngineApi
+from proxyconf.nginx.in_container import Finder, InContainer
+from proxyconf.nginx.own_program import OwnProgram
+from proxyconf.sources._docker_connect import read_address
+from proxyconf.sources._tls import Tls
+from proxyconf.units import ListenAddress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -161,3 +168,25 @@ class NginxEngine:
             return web.json_response({"Running": True, "ExitCode": None})
         code, _ = self.programs(self.commands[int(request.match_info["number"])])
         return web.json_response({"Running": False, "ExitCode": code})
+
+
+def api_of(engine: NginxEngine) -> EngineApi:
+    return EngineApi(read_address(engine.url, Tls()), timeout_s=5)
+
+
+def control_of(
+    engine: NginxEngine,
+    folder: Path,
+    *,
+    own_program: str = "",
+    own_ids: Sequence[str] = (),
+    listen: str = ":80",
+) -> InContainer:
+    api = api_of(engine)
+    return InContainer(
+        api,
+        Finder(api, "web", ListenAddress.parse(listen), own_ids),
+        binary="nginx",
+        error_log=folder / "error.log",
+        own=OwnProgram(own_program or "no-such-nginx"),
+    )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,22 +15,17 @@ from proxyconf.errors import (
     ReloadError,
     UncheckedError,
 )
-from proxyconf.nginx.engine_api import EngineApi
-from proxyconf.nginx.in_container import ContainerProber, Finder, InContainer
-from proxyconf.nginx.own_program import OwnProgram
 from proxyconf.nginx.workers import Lingering
-from proxyconf.sources._docker_connect import Address, read_address
-from proxyconf.sources._tls import Tls
-from proxyconf.units import ListenAddress
-from tests.unit.nginx_engine import VERSION, NginxEngine, inspected
+from tests.unit.nginx_engine import VERSION, NginxEngine, control_of, inspected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from proxyconf.nginx.in_container import InContainer
+
 PASSES = "nginx: the configuration file {0} syntax is ok\nnginx: configuration file {0} test is successful\n"
 FAILS = 'nginx: [emerg] unknown directive "x" in {0}:1\nnginx: configuration file {0} test failed\n'
-LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 
 
 @pytest.fixture
@@ -39,28 +34,6 @@ async def engine(tmp_path: Path) -> AsyncIterator[NginxEngine]:
         await engine.serve(tmp_path / "docker.sock")
         engine.containers["web"] = inspected("web")
         yield engine
-
-
-def api_of(engine: NginxEngine) -> EngineApi:
-    return EngineApi(read_address(engine.url, Tls()), timeout_s=5)
-
-
-def control_of(
-    engine: NginxEngine,
-    folder: Path,
-    *,
-    own_program: str = "",
-    own_ids: Sequence[str] = (),
-    listen: str = ":80",
-) -> InContainer:
-    api = api_of(engine)
-    return InContainer(
-        api,
-        Finder(api, "web", ListenAddress.parse(listen), own_ids),
-        binary="nginx",
-        error_log=folder / "error.log",
-        own=OwnProgram(own_program or "no-such-nginx"),
-    )
 
 
 @pytest.fixture
@@ -356,101 +329,3 @@ async def test_what_the_master_says_is_in_the_shared_folder(control: InContainer
     with log.open("a") as file:
         file.write("2026/01/02 03:04:06 [emerg] 7#7: still could not bind()\n")
     assert await control.complaints(mark) == ("still could not bind()",)
-
-
-# --- finding it ---
-
-
-async def test_as_a_service_of_our_own_project(engine: NginxEngine) -> None:
-    """The one that runs; of two that run, neither."""
-    engine.containers = {
-        "shop-web-1": inspected("shop-web-1", Config={"Labels": LABELS}, State={"Running": False}),
-        "shop-web-2": inspected("shop-web-2", Config={"Labels": LABELS}),
-        "us": inspected("us", Config={"Labels": LABELS | {"com.docker.compose.service": "proxyconf"}}),
-    }
-    api = api_of(engine)
-    finder = Finder(api, "web", ListenAddress(":80"), ["unknown", "us".ljust(64, "-")])
-    found = await finder.find()
-    assert found is not None
-    assert found.name == "shop-web-2"
-    engine.containers["shop-web-1"]["State"]["Running"] = True
-    with pytest.raises(CommandError, match=r"there are 2: shop-web-1, shop-web-2 .*docker:NAME"):
-        await finder.find()
-    engine.containers["us"]["Config"]["Labels"] = {}
-    assert await finder.find() is None
-
-
-async def test_an_answer_that_is_none(engine: NginxEngine) -> None:
-    engine.containers["web"]["NetworkSettings"] = {"Networks": 7}
-    with pytest.raises(CommandError, match=r"inspect container web of .*: not an engine's answer: Attribute"):
-        await Finder(api_of(engine), "web", ListenAddress(":80"), []).find()
-    engine.refusals["/json"] = 200, "<html>welcome</html>"
-    with pytest.raises(CommandError, match=r"the answer is not an engine's"):
-        await Finder(api_of(engine), "web", ListenAddress(":80"), []).find()
-
-
-async def test_no_way_to_it_is_a_problem_until_there_is_one(engine: NginxEngine, tmp_path: Path) -> None:
-    engine.containers["us"] = inspected(
-        "us", NetworkSettings={"Networks": {"apps": {"IPAddress": "10.0.0.9"}}}
-    )
-    control = control_of(engine, tmp_path, own_ids=["us".ljust(64, "-")])
-    prober = ContainerProber(control, "x.invalid")
-    await control.meet()
-    assert await prober.ask() is None
-    (problem,) = control.problems
-    assert problem.why == (
-        "nothing leads from here to its :80: it is in the network bridge, we are in apps"
-        " (put both into one network)"
-    )
-    networks: dict[str, Any] = engine.containers["us"]["NetworkSettings"]["Networks"]
-    networks["bridge"] = {"IPAddress": "127.0.0.9"}
-    await control.meet()
-    assert control.problems == ()
-    assert control.place == "127.0.0.1:80"
-
-
-async def test_on_the_host_of_a_secluded_engine_only_published_ports_lead_there(
-    engine: NginxEngine, tmp_path: Path
-) -> None:
-    engine.info = {"OperatingSystem": "Docker Desktop"}
-    control = control_of(engine, tmp_path)
-    await control.meet()
-    (problem,) = control.problems
-    assert problem.why == "its port 80 is not published on the engine's host (publish it)"
-    ports = {"80/tcp": [{"HostIp": "::", "HostPort": "8080"}, {"HostIp": "0.0.0.0", "HostPort": "8080"}]}
-    engine.containers["web"]["NetworkSettings"]["Ports"] = ports
-    await control.master()
-    assert control.place == "127.0.0.1:8080"
-
-
-async def test_where_little_may_be_asked_we_are_taken_for_the_host(
-    engine: NginxEngine, tmp_path: Path
-) -> None:
-    engine.refusals = {"/info": (403, "no"), "/containers/us/json": (403, "no")}
-    control = control_of(engine, tmp_path, own_ids=["us"])
-    await control.meet()
-    assert control.place == "127.0.0.1:80"
-
-
-async def test_a_version_that_is_hidden(engine: NginxEngine, control: InContainer) -> None:
-    engine.refusals["/version"] = 403, "no"
-    with pytest.raises(CommandError, match=r"ask version of .*: 403 no .*api_version"):
-        await control.meet()
-
-
-async def test_no_engine(tmp_path: Path) -> None:
-    api = EngineApi(read_address(f"unix://{tmp_path}/none.sock", Tls()))
-    with pytest.raises(CommandError, match="no such socket"):
-        await api.inspect("web")
-
-
-async def test_a_certificate_that_is_gone(tmp_path: Path) -> None:
-    address = Address("tcp://x", "https://127.0.0.1:1", tls=Tls(ca=tmp_path / "ca.pem"))
-    with pytest.raises(CommandError, match=r"ca.pem: No such file"):
-        await EngineApi(address).inspect("web")
-
-
-async def test_a_program_that_does_not_end(engine: NginxEngine) -> None:
-    engine.programs = lambda _: (None, "")
-    with pytest.raises(CommandError, match=r"run nginx -t in container web: not done after 0.05 s"):
-        await api_of(engine).run("web", ["nginx", "-t"], timeout_s=0.05)

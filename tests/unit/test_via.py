@@ -32,14 +32,20 @@ async def engine(tmp_path: Path) -> AsyncIterator[NginxEngine]:
         yield engine
 
 
-def settings(engine: NginxEngine, path: Path, **nginx: Any) -> config.Settings:  # noqa: ANN401 - as TOML
+def settings(
+    engine: NginxEngine,
+    path: Path,
+    *,
+    file: Path | None = None,
+    **nginx: Any,  # noqa: ANN401 - as TOML
+) -> config.Settings:
     flags = {
         "docker": {"url": engine.url, "api_version": "1.41"},
         "nginx": {"via": "docker:web", "binary": "no-such-nginx"} | nginx,
         "state": {"dir": str(path / "state")},
         "confd": {"dir": str(path)},
     }
-    return config.load(None, kinds=kinds(), flags=flags)
+    return config.load(file, kinds=kinds(), flags=flags)
 
 
 @pytest.mark.parametrize("text", ["docker:web", "docker:shop-web_1.a"])
@@ -90,6 +96,13 @@ async def test_it_need_not_be_there_yet(engine: NginxEngine, tmp_path: Path) -> 
     assert await here.control.master() is None
 
 
+async def test_a_mistake_is_said_before_anybody_is_asked(engine: NginxEngine, tmp_path: Path) -> None:
+    wrong = settings(engine, tmp_path, listen={"http": [":80"], "https": [":80"]}, tls={"certificates": "/c"})
+    with pytest.raises(UsageError, match=r"\[nginx.listen\]: .*80 is in http and in https"):
+        await reach_nginx(wrong, tmp_path, TOKEN)
+    assert engine.requests == []
+
+
 async def test_without_a_table_it_is_the_usual_engine(
     engine: NginxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,26 +119,30 @@ async def test_the_house_has_it(engine: NginxEngine, tmp_path: Path) -> None:
     assert house.board.nginx.start == "docker start web"
 
 
-async def test_templates_in_its_folder_are_refused(engine: NginxEngine, tmp_path: Path) -> None:
-    """For nobody could check them there."""
+@pytest.mark.parametrize(
+    ("dest", "check", "refused"),
+    [
+        pytest.param("state/nginx/http.d/a.conf", "", True, id="in its folder"),
+        pytest.param("a.conf", "nginx -t -c {}/state/nginx/nginx.conf", True, id="by its main file"),
+        pytest.param("a.conf", "test -s {}", False, id="of something else"),
+        pytest.param("a.conf", "", False, id="of nobody"),
+    ],
+)
+async def test_templates_that_nobody_could_check_are_refused(
+    engine: NginxEngine, tmp_path: Path, dest: str, check: str, *, refused: bool
+) -> None:
     file = tmp_path / "p.toml"
+    (tmp_path / "state").mkdir()
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "a").write_text("a")
-    file.write_text(f'[[template]]\nsrc = "a"\ndest = "{tmp_path}/state/nginx/http.d/a.conf"\n')
-    wanted = settings(engine, tmp_path)
-    read = config.load(
-        file,
-        kinds=kinds(),
-        flags={
-            "docker": {"url": engine.url},
-            "nginx": {"via": "docker:web"},
-            "state": {"dir": str(tmp_path / "state")},
-            "confd": {"dir": str(tmp_path)},
-        },
-    )
-    assert wanted.tables.nginx.via == read.tables.nginx.via
-    with pytest.raises(UsageError, match=r"http.d/a.conf: can't be checked in an nginx that is in another"):
-        await House.build(read, State(tmp_path / "state"))
+    command = f'check_cmd = "{check.format(tmp_path)}"' if check else ""
+    file.write_text(f'[[template]]\nsrc = "a"\ndest = "{tmp_path}/{dest}"\n{command}\n')
+    wanted = settings(engine, tmp_path, file=file)
+    if refused:
+        with pytest.raises(UsageError, match=r"a.conf: can't be checked in an nginx that is in another"):
+            await House.build(wanted, State(tmp_path / "state"))
+    else:
+        await House.build(wanted, State(tmp_path / "state"))
 
 
 # --- render, check ---
