@@ -11,6 +11,7 @@ import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxyconf.board import CertificateState
@@ -70,13 +71,16 @@ class Steps:
 
     Attributes:
         seconds: Step to seconds, in the order of the steps.
+        begun: Is told of the beginning of each.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    begun: Callable[[], object] = object
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Add the time that the block takes to the step *name*."""
+        self.begun()
         start = time.perf_counter()
         try:
             yield
@@ -166,6 +170,10 @@ class Apply:
             pieces = await asyncio.to_thread(self._folder.pieces, parts_of(live))
             self._verdicts.trust(parts_of(live), pieces)
 
+    async def master(self) -> Hashable | None:
+        """Return what tells the nginx that runs on our file from any other; None where there is none."""
+        return await self._control.master()
+
     def look_again(self) -> None:
         """Try everything again at the next call of `apply`, and have nginx read it all anew."""
         self._verdicts.forget()
@@ -253,7 +261,8 @@ class Apply:
                 if await asyncio.to_thread(self._folder.has_lost_parts):
                     continue  # somebody else deleted them; they are written again
                 with steps.timed("blame"):
-                    await self._verdicts.judge(snapshot, site, exc, passes=self._passes)
+                    passes = partial(self._passes, begun=steps.begun)
+                    await self._verdicts.judge(snapshot, site, exc, passes=passes)
                 site = self._verdicts.render(snapshot)
                 if self.installed and self.installed.digest == self._digest(site):
                     return self.installed
@@ -274,9 +283,9 @@ class Apply:
                 await syncing
         self._conflicts = conflicts(output, site.parts)
 
-    async def _passes(self, site: Site) -> bool:
+    async def _passes(self, site: Site, begun: Callable[[], object]) -> bool:
         try:
-            await self._check(site, site.root("blame"), Steps())
+            await self._check(site, site.root("blame"), Steps(begun=begun))
         except RefusedError:
             return False
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,7 +25,8 @@ from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
 from proxyconf.model import covers
 from proxyconf.nginx.reach import reach_nginx
-from proxyconf.reconciler import Outfit, Reconciler
+from proxyconf.outfit import Outfit
+from proxyconf.reconciler import Reconciler
 from proxyconf.resources.folder import Resources, read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.lookups import Lookups
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _ALL = ("/",)
+_FINISH_S = 2.0  # a reload takes a tenth of that, and requests under way are waited for, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class House:
 
     Attributes:
         board: What happened and what is so.
+        progress: Whether the loop that applies changes moves on.
     """
 
     def __init__(self, settings: Settings, state: State, board: Board, design: _Design) -> None:
@@ -120,6 +124,7 @@ class House:
         self._reconciler = Reconciler(
             queue=self._queue, intake=self._intake, state=state, board=board, outfit=design.outfit
         )
+        self.progress = self._reconciler.progress
         self._watches: dict[str, asyncio.Task[NoReturn]] = {}
         self._lanes: dict[Lane, asyncio.Task[NoReturn]] = {}
         self._changing = asyncio.Lock()
@@ -150,7 +155,7 @@ class House:
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Start all tasks."""
-        group.create_task(self._reconciler.run(), name="reconciler")
+        self._reconciling = group.create_task(self._reconciler.run(), name="reconciler")
         self._start_missing(group)
 
     async def settled(self) -> None:
@@ -158,6 +163,32 @@ class House:
         await self._reconciler.settled.wait()
         for lane in self._lanes:
             await lane.settled.wait()
+
+    async def startable(self, patience_s: float) -> None:
+        """Wait until nginx may be started on what is there.
+
+        That is when every required source has spoken, or not within *patience_s*, and, where the main file is
+        ours, there is one: what an earlier run left was checked then.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self.settled()
+        known = self.board.nginx
+        if known.mode == "own" and not await asyncio.to_thread(Path(known.root).exists):
+            await self.board.in_place.wait()
+
+    async def master(self) -> int | None:
+        """Return the pid of the nginx that runs on our file, on this host; None where there is none."""
+        apply = self._design.outfit.apply
+        pid = await apply.master() if apply else None
+        return pid if isinstance(pid, int) else None
+
+    async def finish(self) -> None:
+        """Bring nothing more into effect; what is under way is waited for, but not for long."""
+        tasks = [self._reconciling, *self._lanes.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_FINISH_S)
 
     def confirm(self) -> tuple[str, ...]:
         """Believe the listings that are held."""
@@ -187,7 +218,7 @@ class House:
 
     async def _change(self, settings: Settings, design: _Design) -> None:
         """End what is not wanted any more, and let what stays know."""
-        for key in ("state", "status"):
+        for key in ("state", "status", "exec"):
             if getattr(settings.tables, key) != getattr(self._settings.tables, key):
                 log.warning("setting.ignored", reason=f"[{key}]: takes effect at the next start")
         gone = [

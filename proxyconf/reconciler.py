@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.apply import Steps
@@ -26,48 +25,27 @@ from proxyconf.errors import (
 )
 from proxyconf.groups.rendering import View
 from proxyconf.model import Snapshot
+from proxyconf.progress import Progress
 from proxyconf.resources.keyspace import Keyspace
 from proxyconf.snapshot import differences, merge, owners_of
 from proxyconf.state import Applied
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxyconf.apply import Apply
     from proxyconf.board import Board
     from proxyconf.changes import ChangeQueue
     from proxyconf.groups.group import Group
-    from proxyconf.groups.lane import Lane
     from proxyconf.intake import Intake
     from proxyconf.model import Problem
+    from proxyconf.outfit import Outfit
     from proxyconf.snapshot import Owner
     from proxyconf.state import State
-    from proxyconf.tables import Tables
 
 _LOOK_S = 5.0  # how often to look whether nginx still runs on what we gave it
 _LOOK_FOR_START_S = 0.5
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0  # what is mended by hand is noticed by then, for the price of an nginx -t
-
-
-@dataclass(frozen=True, slots=True)
-class Outfit:
-    """What a configuration makes: replaced as a whole when it is read again.
-
-    Attributes:
-        tables: The settings.
-        apply: The site's way into nginx; None where there is no site.
-        joined: The templates that are part of the site's nginx, if any.
-        lanes: The other groups of templates; their tasks are somebody else's.
-        problems: Returns what of the configuration was set aside, and what templates could not look up.
-    """
-
-    tables: Tables
-    apply: Apply | None
-    joined: Group | None = None
-    lanes: tuple[Lane, ...] = ()
-    problems: Callable[[], tuple[Problem, ...]] = tuple
 
 
 class Reconciler:
@@ -76,6 +54,7 @@ class Reconciler:
     Attributes:
         settled: Set once every required source has spoken and the outcome is a final one: applied, installed
             while no nginx runs, or refused.
+        progress: Whether it moves on.
     """
 
     def __init__(
@@ -95,6 +74,7 @@ class Reconciler:
         self._state = state
         self._board = board
         self._clock = asyncio.get_running_loop().time
+        self.progress = Progress(self._clock)
         self._gate_until = self._clock() + outfit.tables.pace.start_wait
         self._earlier: dict[str, Owner] = {}
         self._applied: Applied | None = None
@@ -122,9 +102,12 @@ class Reconciler:
         Raises:
             StateError: The state folder can't be used at the start.
         """
+        self.progress.promise()
         wake_at = self._clock() + await uninterrupted(self._resume())
         while True:
+            self.progress.promise(wake_at - self._clock())
             batch = await self._next(wake_at)
+            self.progress.promise()
             wake_at = self._clock() + await uninterrupted(self._pass(batch), hurry=self._end_soon)
 
     def _end_soon(self) -> None:
@@ -179,7 +162,7 @@ class Reconciler:
             left_s = self._gate_until - self._clock()
             return left_s if 0 < left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
-        steps = Steps({"snapshot": time.perf_counter() - started})
+        steps = Steps({"snapshot": time.perf_counter() - started}, begun=self.progress.promise)
         if self._outfit.apply is None:
             return await self._bring_none(snapshot, steps)
         return await self._bring_site(self._outfit.apply, snapshot, steps, started)
@@ -296,6 +279,7 @@ class Reconciler:
             with suppress(NotRunningError):
                 await apply.apply(snapshot, steps, beside=self._save)
         with steps.timed("templates"):
+            self.progress.promise(self._outfit.patience_s)
             if view := self._view(snapshot):
                 await joined.install(view)
         apply.also = joined.digest()

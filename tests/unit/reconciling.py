@@ -11,7 +11,8 @@ from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
 from proxyconf.intake import Intake
 from proxyconf.nginx.workers import Lingering
-from proxyconf.reconciler import Outfit, Reconciler
+from proxyconf.outfit import Outfit
+from proxyconf.reconciler import Reconciler
 from proxyconf.state import State
 from proxyconf.tables import Pace, Routing, SourcePolicy, Tables
 from tests.unit.fakes import now

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, StateError, UncheckedError
 from proxyconf.model import Change, Entry, Listing
-from proxyconf.reconciler import Outfit
+from proxyconf.outfit import Outfit
 from proxyconf.state import Applied
 from proxyconf.tables import Tables
 from tests.unit.fakes import change, listing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -14,7 +15,8 @@ from proxyconf.errors import (
     ReloadRefusedError,
 )
 from proxyconf.model import Change, Entry, Listing
-from proxyconf.reconciler import Outfit
+from proxyconf.outfit import Outfit
+from proxyconf.resources.table import Command
 from proxyconf.tables import SourcePolicy, Tables
 from tests.unit.reconciling import House, ScriptedApply
 
@@ -122,9 +124,13 @@ class Joined:
         outputs: It itself is its only one.
         is_new: What it installs is not what is in place.
         is_pending: What is in place is not in effect.
+        takes_s: How long its checks take.
+        resource: What was configured.
     """
 
     def __init__(self, calls: list[str]) -> None:
+        self.takes_s = 0.0
+        self.resource = SimpleNamespace(check=None)
         self.calls = calls
         self.due = False
         self.is_new = True
@@ -136,6 +142,7 @@ class Joined:
 
     async def install(self, view: View) -> None:
         self.calls.append("install " + "".join(view.snapshot.pairs))
+        await asyncio.sleep(self.takes_s)
         self.is_pending = self.is_new
 
     async def settle(self, proof: str) -> None:
@@ -293,3 +300,16 @@ async def test_nothing_is_installed_before_all_is_known(tmp_path: Path) -> None:
     """The site may go on with what was asked for it; templates wait for the rest of their keys."""
     both = Both(tmp_path, needs=("/b",))
     assert await both.until(1.4) == ["apply with templates", "nonce"]
+
+
+async def test_slow_checks_are_no_hang(tmp_path: Path) -> None:
+    """They may take what was configured for them."""
+    both = Both(tmp_path)
+    both.joined.resource.check = Command("true", 60.0)
+    both.joined.takes_s = 245
+    async with both.house.running():
+        await asyncio.sleep(240)
+        assert both.house.reconciler.progress.late_s == 0
+        await asyncio.sleep(5)
+        assert both.house.reconciler.progress.late_s == pytest.approx(245 - 241.002)
+        await asyncio.sleep(5)
