@@ -225,6 +225,15 @@ class TestApplied:
         await bench.serve(site("a", "b"))
         assert bench.nginx.hosts() == ["a.test", "b.test"]
 
+    async def test_one_that_nginx_does_not_point_at_is_found_by_trying(self, tmp_path: Path) -> None:
+        """It is the file that must go, not its host."""
+        bench = await serving(tmp_path, site("a"))
+        bench.nginx.refuse = lambda text: "it will not do" if "oops" in text else ""
+        put(tmp_path, "host.d/a.test.conf", "oops;")
+        await bench.serve(site("a", "b"))
+        assert bench.nginx.hosts() == ["a.test", "b.test"]
+        assert [problem.what for problem in bench.apply.problems] == ["file"]
+
     async def test_at_the_very_first_start_its_host_is_left_out(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "oops;")
         bench = Bench(tmp_path)

@@ -224,6 +224,11 @@ def test_a_variable_that_is_not_for_us_is_no_error(name: str) -> None:
             ' (write "10.0.0.0/8" or "192.0.2.7")',
             id="network",
         ),
+        pytest.param(
+            "[nginx]\ndefault_host = 'a b'",
+            "p.toml: nginx: default_host: 'a b' is no host name",
+            id="default host",
+        ),
         pytest.param("[state]\ndir = ''", "p.toml: state.dir: expected a path", id="no path"),
         pytest.param("[state]\ndir = 1", "p.toml: state.dir: expected a path", id="a number for a path"),
         pytest.param("[log]\nlevel = 1", "p.toml: log.level: expected `str`, got `int`", id="type"),

@@ -326,6 +326,21 @@ def test_files_of_users_are_mentioned_by_name_only() -> None:
         quoting.mentions(["u-0123456789abcdef.users\ninclude x;"])
 
 
+def test_pages_are_named_by_their_part_only() -> None:
+    assert quoting.page("p-0123456789abcdef.html") == "/.proxyconf-errors/p-0123456789abcdef.html"
+    assert quoting.page("p-0123456789abcdef.html", later=True).startswith("/.proxyconf-errors/later/p-")
+    with pytest.raises(BadValueError, match="page"):
+        quoting.page("u-0123456789abcdef.users")
+
+
+def test_an_object_of_the_log_has_variables_only() -> None:
+    texts, numbers = {"host": word("$host")}, {"status": word("$status")}
+    assert quoting.json_object(texts, numbers) == """'{"host":"$host","status":$status}'"""
+    for name, value in (("a'b", "$host"), ("host", "host"), ("host", "$http_x-y")):
+        with pytest.raises(BadValueError, match="not allowed"):
+            quoting.json_object({name: word(value)}, {})
+
+
 def test_parts_are_included_by_name_only() -> None:
     lines = quoting.includes(Path("/x/parts"), ["s-0123456789abcdef.conf"])
     assert lines == 'include "/x/parts/s-0123456789abcdef.conf";\n'
