@@ -213,6 +213,14 @@ class Member:
     why: str = ""
 
 
+class Named(NamedTuple):
+    """A service that is asked for by what may have no endpoint at the moment, such as a stopped container."""
+
+    service: str
+    where: str
+    born: int
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A host and path that lead to a service.
@@ -259,6 +267,7 @@ class Claims:
     source: str
     members: tuple[Member, ...] = ()
     routes: tuple[Route, ...] = ()
+    named: tuple[Named, ...] = ()
     pairs: Mapping[str, Entry] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     idle: tuple[Idle, ...] = ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from proxyconf.model import Claims, Endpoint, Entry, Member
+    from proxyconf.model import Claims, Endpoint, Entry, Member, Named
     from proxyconf.options import HostOptions, ServiceOptions
 
 Owner = tuple[str, str]
@@ -57,7 +57,8 @@ def merge(
     for member in members:
         grouped.setdefault(member.service, []).append(member)
     if host_rule:
-        routes += _implied(grouped, routes, host_rule, problems)
+        named = [one for claimed in claims for one in claimed.named]
+        routes += _implied(_oldest(grouped, named), routes, host_rule, problems)
     routes += _twins(routes, problems)
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
@@ -129,30 +130,39 @@ def _held_twice(what: str, loser: str, holder: str) -> Problem:
     return Problem(what, loser, f"the same key counts at {holder} (delete one, or give it another name)")
 
 
+def _oldest(grouped: Mapping[str, Sequence[Member]], named: Iterable[Named]) -> dict[str, tuple[int, str]]:
+    """Return of each service since when, and where, it is asked for."""
+    found = {name: min((one.born, one.where) for one in members) for name, members in grouped.items()}
+    for one in named:
+        asked = (one.born, one.where)
+        found[one.service] = min(found.get(one.service, asked), asked)
+    return found
+
+
 def _implied(
-    grouped: Mapping[str, Sequence[Member]],
+    services: Mapping[str, tuple[int, str]],
     routes: Iterable[_Claimed],
     host_rule: str,
     problems: list[Problem],
 ) -> list[_Claimed]:
-    """Return a route for every service that has none."""
+    """Return a route for every one of *services*, with its age and place, that has none."""
     routed = {claimed.route.service for claimed in routes}
     found = []
-    for name in sorted(grouped.keys() - routed):
-        oldest = min(grouped[name], key=lambda member: (member.born, member.key))
+    for name in sorted(services.keys() - routed):
+        born, where = services[name]
         try:
             host = values.host(host_rule.replace("{service}", name))
         except BadValueError as exc:
-            problems.append(Problem("service", oldest.where, f"the host rule makes {exc}"))
+            problems.append(Problem("service", where, f"the host rule makes {exc}"))
             continue
         route = Route(
             host,
             "/",
             name,
             key=f"services/{name}",
-            where=f"{oldest.where} (host rule)",
+            where=f"{where} (host rule)",
             source="",
-            born=oldest.born,
+            born=born,
             implied=True,
         )
         found.append(_Claimed(route, position=0))

@@ -30,6 +30,7 @@ class Reader:
             listing.source,
             members=keys.members + containers.members,
             routes=keys.routes + containers.routes,
+            named=containers.named,
             pairs=listing.pairs,
             containers=listing.containers,
             idle=containers.idle,

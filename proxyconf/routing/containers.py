@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.errors import BadValueError
-from proxyconf.model import Claims, Endpoint, Idle, Member, Problem, Route
+from proxyconf.model import Claims, Endpoint, Idle, Member, Named, Problem, Route
 from proxyconf.routing.addresses import locate
 from proxyconf.routing.labels import ENABLE, Wishes, read_labels
 from proxyconf.routing.nginx_proxy import beside, read_variables
@@ -58,6 +58,7 @@ class _Seen(NamedTuple):
     ruling: Ruling
     wishes: Wishes
     routes: tuple[Route, ...]
+    named: tuple[Named, ...]
     members: tuple[Member, ...]
     idle: str
     problems: tuple[Problem, ...]
@@ -81,6 +82,7 @@ class Containers:
             listing.source,
             members=tuple(sorted((member for one in found for member in one.members), key=_BY_KEY)),
             routes=tuple(sorted((route for one in found for route in one.routes), key=_BY_KEY)),
+            named=tuple(named for one in found for named in one.named),
             idle=tuple(Idle(one.container.name, one.idle) for one in found if one.idle),
             problems=tuple(problem for one in found for problem in one.problems),
         )
@@ -103,7 +105,8 @@ def _bereft(gone: Iterable[_Seen], here: Iterable[_Seen]) -> list[_Seen]:
     claimed = {route.claim for one in here for route in one.routes} if left else set()
     found = []
     for one in sorted(left, key=_BY_AGE, reverse=True):
-        if routes := tuple(route for route in one.routes if route.claim not in claimed):
+        routes = tuple(route for route in one.routes if route.claim not in claimed)
+        if routes or one.named:
             found.append(one._replace(routes=routes, idle=_REMOVED, problems=()))
             claimed |= {route.claim for route in routes}
     return found
@@ -120,11 +123,14 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
         ports = before.ports
     ruling = rule_on(replace(container, ports=ports), listing)
     if before and before.ruling == ruling and _identity(before.container) == _identity(container):
-        wishes, routes = before.wishes, before.routes
+        wishes, routes, named = before.wishes, before.routes, before.named
     else:
         wishes = _wishes(container, ruling)
         asked = wishes.wishes if _was_started(container) else ()
         routes = tuple(route for wish in asked for route in _routes(container, wish, listing.source))
+        named = tuple(
+            Named(wish.service, _where(container, wish), container.created) for wish in asked if wish.service
+        )
     members: list[Member] = []
     problems = list(wishes.problems)
     for wish in wishes.wishes if container.state == "running" and not container.probation_s else ():
@@ -143,6 +149,7 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
         ruling,
         wishes,
         routes,
+        named,
         tuple(members),
         "" if problems else _idle(container, wishes) or ruling.idle,
         tuple(dict.fromkeys(problems)),
@@ -232,12 +239,15 @@ def _members(container: Container, wish: Wish, reach: Reach) -> list[Member]:
     # an unhealthy one that is better than none is told from the others as one that ends is
     spared = container.draining or (wish.health == "prefer" and container.health not in _SERVING)
     endpoint = Endpoint(address, wish.weight, wish.backup, spared)
-    option = "host" if wish.hosts else "service"
-    where = f"container {container.name} {wish.setting(option)}"
+    where = _where(container, wish)
     member = partial(Member, endpoint=endpoint, where=where, born=container.created, why=f"{why}; {why_port}")
     if wish.service:
         return [member(wish.service, key=f"{container.id}/{wish.name}")]
     return [member(wish.service_of(host), key=_key(container, wish, host)) for host in wish.hosts]
+
+
+def _where(container: Container, wish: Wish) -> str:
+    return f"container {container.name} {wish.setting('host' if wish.hosts else 'service')}"
 
 
 def _key(container: Container, wish: Wish, host: str) -> str:

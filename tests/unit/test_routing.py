@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxyconf.model import Claims, Container, Endpoint, Entry, Listing, Member, Problem, Reach, Route
+from proxyconf.model import Claims, Container, Endpoint, Entry, Listing, Member, Named, Problem, Reach, Route
 from proxyconf.routing import Reader
 
 LABELS = {"proxyconf.host": "a.test"}
@@ -62,7 +62,18 @@ def test_a_mere_member_of_a_service() -> None:
     where = "container web-1 label proxyconf.service"
     endpoint = Endpoint("172.17.0.2:8080", 2, backup=True)
     member = Member("web", endpoint, "1" * 64 + "/", where, 1700, WHY)
-    assert claims == Claims("docker", members=(member,), containers=(container,))
+    named = (Named("web", where, 1700),)
+    assert claims == Claims("docker", members=(member,), containers=(container,), named=named)
+
+
+@pytest.mark.parametrize("state", ["exited", "paused", "restarting"])
+def test_a_service_whose_containers_are_down_is_still_asked_for(state: str) -> None:
+    """So that a host that a rule gives it stays known."""
+    down = replace(labelled(service="web"), state=state)
+    gone = Listing("docker", removed=(labelled(service="web"),))
+    assert [named.service for named in read(down).named] == ["web"]
+    assert [named.service for named in Reader().read(gone).named] == ["web"]
+    assert read(replace(down, state="created")).named == ()
 
 
 def test_options_are_of_every_route_of_the_label() -> None:

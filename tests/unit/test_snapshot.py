@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Problem, Route, Snapshot
+from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Named, Problem, Route, Snapshot
 from proxyconf.options import HostOptions, LocationOptions, Options
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
@@ -469,3 +469,13 @@ def test_a_twin_yields_to_a_route_of_that_name() -> None:
 def test_a_wildcard_has_no_twin() -> None:
     (problem,) = merge([claims(asking(route("*.a.test"), www=True))]).problems
     assert "stands for many" in problem.why
+
+
+def test_a_host_rule_knows_services_whose_endpoints_are_all_down() -> None:
+    down = replace(claims(), named=(Named("web", "container web-1", 5),))
+    snapshot = merge([down, claims(member(A, service="api"))], host_rule="{service}.test")
+    assert [(route.host, route.where) for route in snapshot.routes] == [
+        ("api.test", "etcd services/api/10.0.0.1:80 (host rule)"),
+        ("web.test", "container web-1 (host rule)"),
+    ]
+    assert "web" not in snapshot.services
