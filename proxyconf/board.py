@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -10,164 +10,44 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from proxyconf import __version__
-from proxyconf.model import Idle, Problem, Snapshot
+from proxyconf.api import (
+    AppliedState,
+    CertificateState,
+    ChildState,
+    NginxState,
+    Pass,
+    Pause,
+    RouteState,
+    SourceState,
+    Status,
+    TemplateState,
+)
+from proxyconf.model import Problem, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from proxyconf.model import Change, Route
 
+__all__ = [
+    "AppliedState",
+    "Board",
+    "CertificateState",
+    "ChildState",
+    "NginxState",
+    "Pass",
+    "RouteState",
+    "SourceState",
+    "Status",
+    "TemplateState",
+]
+
 log = structlog.get_logger(__name__)
 
-_HISTORY = 20
-_FROM_WORST = ("failed", "refused", "starting", "waiting", "reloading", "installed", "applied")
+_HISTORY = 100
+_CHANGES_KEPT = 100  # of each pass: the first one of a large site brings thousands
+_FROM_WORST = ("failed", "refused", "starting", "waiting", "reloading", "paused", "installed", "applied")
 _CHANGES_SHOWN = 12
-
-
-class SourceState(msgspec.Struct, kw_only=True):
-    """A source.
-
-    Attributes:
-        state: ``starting``; ``watching``; ``lost``: its last listing counts.
-        since: Unix time of that state.
-        listed_at: Unix time of the newest listing; None before the first of this run.
-        revision: Of that listing.
-        entries: Keys or containers in it.
-        reason: Why it is lost.
-    """
-
-    name: str
-    state: str = "starting"
-    since: float = 0.0
-    listed_at: float | None = None
-    revision: int = 0
-    entries: int = 0
-    reason: str = ""
-
-
-class RouteState(msgspec.Struct, frozen=True, kw_only=True):
-    """A route of the newest snapshot, with the addresses it leads to."""
-
-    host: str
-    path: str
-    service: str
-    source: str
-    endpoints: tuple[str, ...]
-
-
-class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
-    """A template resource.
-
-    Attributes:
-        dest: The file it is written to.
-        src: The template.
-        state: ``starting``; ``waiting`` for keys; ``applied``; ``reloading``; ``installed``: checked and in
-            place, to be loaded at nginx's start or by a reload that is due later; ``refused``: by its check
-            or its own text, the last good file is in place; ``failed``: could not be written, or the reload
-            is not proved and is tried again.
-        since: Unix time of that state.
-        reason: Why it is not applied.
-        proof: Of what was applied last: nonce, workers, command, written (see `proxyconf.state.Record`).
-        applied_at: Its Unix time; None when nothing ever was.
-    """
-
-    dest: str
-    src: str
-    state: str = "starting"
-    since: float = 0.0
-    reason: str = ""
-    proof: str = ""
-    applied_at: float | None = None
-
-
-class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate.
-
-    Attributes:
-        names: The host names that it is good for.
-        not_after: Unix time of its end.
-    """
-
-    name: str
-    file: str
-    names: tuple[str, ...]
-    not_after: float
-
-
-class Pass(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to bring a change into nginx.
-
-    Attributes:
-        at: Unix time of its outcome: of the proof, where there is one.
-        result: ``applied``, ``installed`` (no nginx runs), ``refused``, ``failed``.
-        sources: Whose listings caused it; none where nginx or a person did.
-        changed: What it changed, as ``+ web 10.0.0.1:80``.
-        served_ms: From the arrival of the oldest change to the proof.
-        steps_ms: What each step took.
-        reason: Why it failed.
-    """
-
-    at: float
-    result: str
-    sources: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    served_ms: float = 0.0
-    steps_ms: dict[str, float] = {}
-    reason: str = ""
-
-
-class NginxState(msgspec.Struct, kw_only=True):
-    """The nginx we keep in step.
-
-    Attributes:
-        start: The command that starts it on our file.
-        old_workers: Workers of earlier configurations that still finished what they had, at the last reload.
-        old_workers_bytes: What memory they held.
-    """
-
-    mode: str
-    root: str
-    version: str = ""
-    running: bool | None = None
-    start: str = ""
-    old_workers: int = 0
-    old_workers_bytes: int = 0
-
-
-class AppliedState(msgspec.Struct, frozen=True, kw_only=True):
-    """What nginx serves, and how it proved that."""
-
-    digest: str
-    at: float
-    proof: str = "nonce"
-
-
-class Status(msgspec.Struct, kw_only=True):
-    """The answer to ``GET /api/v1/status``.
-
-    Attributes:
-        state: ``starting``; ``waiting`` (for a required source); ``applied``; ``installed`` (no nginx runs);
-            ``refused`` (by nginx's check); ``failed`` (it is tried again). It is the site's, or in mode none
-            the worst of the templates'.
-        reason: Why it is not ``applied``.
-        idle: Containers that get no requests, as is to be expected.
-    """
-
-    nginx: NginxState
-    version: str = __version__
-    pid: int = msgspec.field(default_factory=os.getpid)
-    started: float = msgspec.field(default_factory=time.time)
-    state: str = "starting"
-    reason: str = ""
-    applied: AppliedState | None = None
-    sources: list[SourceState] = []
-    routes: list[RouteState] = []
-    templates: list[TemplateState] = []
-    certificates: list[CertificateState] = []
-    problems: list[Problem] = []
-    idle: list[Idle] = []
-    history: list[Pass] = []
 
 
 class Board:
@@ -176,16 +56,33 @@ class Board:
     Args:
         sources: Their names, in the order of the configuration.
         nginx: What is known of it from the start.
+
+    Attributes:
+        in_place: Set once this run has put a checked configuration in place, or found that nginx serves it.
+        moved: Set when what it says in short has changed: states, and what is served; who waits clears it.
     """
 
     def __init__(self, sources: Sequence[str], nginx: NginxState) -> None:
         self.nginx = nginx
+        self.in_place = asyncio.Event()
+        self.moved = asyncio.Event()
         self._status = Status(nginx=nginx)
+        self._status.behind_since = self._status.started
         self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
         self._templates: dict[str, TemplateState] = {}
         self._snapshot = Snapshot()
         self._problems: tuple[Problem, ...] = ()
         self._history: deque[Pass] = deque(maxlen=_HISTORY)
+        self._observers: list[Callable[[Pass], object]] = []
+
+    def observe(self, observer: Callable[[Pass], object]) -> None:
+        """Tell *observer* of every attempt that did something, also of those that are not told again."""
+        self._observers.append(observer)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What should be served."""
+        return self._snapshot
 
     def status(self) -> Status:
         """Return everything there is to say."""
@@ -195,6 +92,8 @@ class Board:
         status.templates = list(self._templates.values())
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
+        if status.child and status.child.reason:
+            status.problems.append(Problem("nginx", status.child.command, status.child.reason))
         status.idle = list(self._snapshot.idle)
         status.history = list(self._history)
         if self.nginx.mode == "none" and status.state == "applied" and status.templates:
@@ -208,10 +107,12 @@ class Board:
         nginx.running = self.nginx.running
         self.nginx = self._status.nginx = nginx
 
-    def sources_known(self, names: Iterable[str]) -> None:
-        """Note which sources there are; what is known of one of them stays."""
+    def sources_known(self, names: Iterable[str], *, optional: Container[str] = ()) -> None:
+        """Note which sources there are, and are not required; what is known of one of them stays."""
         now = time.time()
         self._sources = {name: self._sources.get(name) or SourceState(name=name, since=now) for name in names}
+        for name, source in self._sources.items():
+            source.required = name not in optional
 
     @property
     def is_applied(self) -> bool:
@@ -227,6 +128,7 @@ class Board:
         source.revision, source.listed_at = listing.revision, now
         if source.state != "watching":
             source.state, source.since, source.reason = "watching", now, ""
+            self.moved.set()
             log.info("source.listed", source=source.name, entries=source.entries)
 
     def source_lost(self, name: str, reason: str) -> None:
@@ -235,6 +137,7 @@ class Board:
             return  # it is not among the sources any more
         if source.state != "lost":
             source.state, source.since = "lost", time.time()
+            self.moved.set()
         source.reason = reason
 
     def snapshot_made(self, snapshot: Snapshot, problems: Iterable[Problem]) -> None:
@@ -251,6 +154,8 @@ class Board:
 
     def passed(self, done: Pass, applied: AppliedState | None) -> None:
         """Note a proved generation; None where there is no site."""
+        self.in_place.set()
+        self._status.behind_since = None
         if applied is None:
             self._enter("applied", "")
             return
@@ -259,13 +164,12 @@ class Board:
         self.nginx.running = True
         if not (self._enter("applied", "") or done.changed or "proof" in done.steps_ms):
             return
-        self._history.append(done)
-        shown = done.changed[:_CHANGES_SHOWN]
-        if more := len(done.changed) - len(shown):
-            shown = (*shown, f"and {more} more")
+        self._observed(done)
+        self._keep(done)
+        self.moved.set()
         told = {
             "sources": ", ".join(done.sources) or "none",
-            "changed": ", ".join(shown) or "nothing",
+            "changed": _in_short(done.changed),
             "routes": len(self._snapshot.routes),
             "digest": applied.digest[:12],
         }
@@ -276,14 +180,18 @@ class Board:
 
     def failed(self, done: Pass) -> None:
         """Note an attempt that must be repeated; logged once per reason."""
+        if done.result == "installed":
+            self.in_place.set()
+        self._observed(done)
         if not self._enter(done.result, done.reason):
             return
-        self._history.append(done)
+        self._keep(done)
         if "signal" in done.steps_ms:  # else nobody was asked whether it runs
             self.nginx.running = True
         if done.result == "installed":
             self.nginx.running = False
-            log.warning("nginx.not_running", start=self.nginx.start)
+            if self._status.child is None:  # else nobody has to start it
+                log.warning("nginx.not_running", start=self.nginx.start)
         else:
             log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
 
@@ -295,6 +203,8 @@ class Board:
         """Note how it stands with a template; logged where that is another state, reason or application."""
         before = self._templates.get(now.dest, TemplateState(dest=now.dest, src=now.src))
         self._templates[now.dest] = now
+        if before.state != now.state:
+            self.moved.set()
         if now.state == "applied":
             if before.applied_at == now.applied_at and before.state in ("starting", "reloading", "applied"):
                 return
@@ -306,12 +216,16 @@ class Board:
                 return
             tells = {"refused": log.error, "failed": log.error, "installed": log.warning}
             tells.get(now.state, log.info)(f"template.{now.state}", dest=now.dest, reason=now.reason)
-        done = Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason)
-        self._history.append(done)
+        self._keep(Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason))
 
     def certificates_found(self, certificates: Iterable[CertificateState]) -> None:
         """Note what hosts may be served with."""
         self._status.certificates = list(certificates)
+
+    def child_noted(self, child: ChildState) -> None:
+        """Note how it stands with the nginx that is ours to start."""
+        self._status.child = child
+        self.moved.set()
 
     def workers_counted(self, count: int, memory: int) -> None:
         """Note the old workers."""
@@ -322,10 +236,49 @@ class Board:
         if self._enter("waiting", reason):
             log.info("reconcile.waiting", reason=reason)
 
+    def behind(self, since: float) -> None:
+        """Note that something has not come into effect that has been there since then (Unix time)."""
+        if self._status.behind_since is None:
+            self._status.behind_since = since
+
+    def paused(self, pause: Pause | None) -> None:
+        """Note that nothing is applied any more because a person said so; None: that it is again."""
+        self._status.paused = pause
+        self.moved.set()
+
+    def held(self, changes: tuple[str, ...]) -> None:
+        """Note what waits for the end of the pause, as far as it can be told."""
+        waits = {0: "what is new waits", 1: "1 change waits"}.get(
+            len(changes), f"{len(changes)} changes wait"
+        )
+        if self._enter("paused", f"{waits} (to go on: proxyconf resume)"):
+            log.info("reconcile.paused", changed=_in_short(changes))
+
+    def _observed(self, done: Pass) -> None:
+        for observer in self._observers:
+            observer(done)
+
+    def _keep(self, done: Pass) -> None:
+        if more := max(0, len(done.changed) - _CHANGES_KEPT):
+            done = msgspec.structs.replace(done, changed=done.changed[:_CHANGES_KEPT], more=more)
+        self._history.append(done)
+
     def _enter(self, state: str, reason: str) -> bool:
+        if state != "applied":
+            self.behind(time.time())
         before = (self._status.state, self._status.reason)
         self._status.state, self._status.reason = state, reason
-        return before != (state, reason)
+        if before != (state, reason):
+            self.moved.set()
+            return True
+        return False
+
+
+def _in_short(changes: tuple[str, ...]) -> str:
+    shown = changes[:_CHANGES_SHOWN]
+    if more := len(changes) - len(shown):
+        shown = (*shown, f"and {more} more")
+    return ", ".join(shown) or "nothing"
 
 
 def _route(route: Route, snapshot: Snapshot) -> RouteState:

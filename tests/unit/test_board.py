@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from proxyconf.board import AppliedState, Board, NginxState, Pass, RouteState
+from proxyconf.api import AppliedState, NginxState, Pass, Pause, RouteState
+from proxyconf.board import Board
 from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
 from tests.unit.fakes import listing
 
@@ -235,9 +236,74 @@ def test_to_wait_is_told_once_per_reason(board: Board, logs: list[MutableMapping
 
 
 def test_the_history_is_bounded(board: Board) -> None:
-    for number in range(50):
+    """In passes, and in what each of them changed; the log and status say that there was more."""
+    for number in range(150):
         board.passed(done(changed=(f"+ {number}",)), APPLIED)
-    assert [one.changed for one in board.status().history] == [(f"+ {number}",) for number in range(30, 50)]
+    history = board.status().history
+    assert [one.changed for one in history] == [(f"+ {number}",) for number in range(50, 150)]
+    many = tuple(f"+ {number}" for number in range(5000))
+    board.passed(done(changed=many), APPLIED)
+    assert (board.status().history[-1].changed, board.status().history[-1].more) == (many[:100], 4900)
+
+
+def test_who_watches_is_told_of_every_attempt(board: Board) -> None:
+    """Also of those that are told once only; but not of a look that found nothing to do."""
+    seen: list[Pass] = []
+    board.observe(seen.append)
+    for _ in range(3):
+        board.failed(done("failed", "why"))
+    board.passed(done(), APPLIED)
+    board.passed(done(changed=(), proved=False), APPLIED)
+    assert [one.result for one in seen] == ["failed", "failed", "failed", "applied"]
+
+
+def test_sources_may_be_optional(board: Board) -> None:
+    """That can be another one when the configuration is read again."""
+    board.sources_known(["etcd", "docker"], optional={"docker"})
+    assert [source.required for source in board.status().sources] == [True, False]
+    board.sources_known(["etcd", "docker"])
+    assert [source.required for source in board.status().sources] == [True, True]
+
+
+def test_since_when_what_is_served_is_not_what_it_should_be(board: Board) -> None:
+    """From the start on; then from the oldest change, or from what went wrong without one."""
+    assert board.status().behind_since == board.status().started
+    board.passed(done(), APPLIED)
+    assert board.status().behind_since is None
+    board.behind(7.0)
+    board.behind(8.0)
+    board.failed(done("failed", "why"))
+    assert board.status().behind_since == 7.0
+    board.passed(done(), APPLIED)
+    before = time.time()
+    board.failed(done("installed", "none"))
+    since = board.status().behind_since
+    assert since is not None
+    assert since >= before
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param((), "what is new waits", id="unknown"),
+        pytest.param(("+ a",), "1 change waits", id="one"),
+        pytest.param(("+ a", "- b"), "2 changes wait", id="two"),
+    ],
+)
+def test_what_a_pause_holds_back(
+    board: Board, logs: list[MutableMapping[str, object]], changes: tuple[str, ...], reason: str
+) -> None:
+    board.passed(done(), APPLIED)
+    board.paused(Pause(since=5.0, reason="moving"))
+    assert (board.status().state, board.status().paused) == ("applied", Pause(since=5.0, reason="moving"))
+    for _ in range(2):
+        board.held(changes)
+    status = board.status()
+    assert (status.state, status.reason) == ("paused", f"{reason} (to go on: proxyconf resume)")
+    assert events(logs) == ["site.applied", "reconcile.paused"]
+    board.paused(None)
+    board.passed(done(), APPLIED)
+    assert (board.status().state, board.status().paused) == ("applied", None)
 
 
 def test_old_workers_are_counted(board: Board) -> None:
