@@ -165,7 +165,7 @@ def certificate_lines(found: Standing, asked: HostOptions, dialect: Dialect) -> 
         file = quoting.file(dialect.parts_folder / found.certificate.file)
         yield directive("ssl_certificate", file)
         yield directive("ssl_certificate_key", file)
-    if found.authority:
+    if found.authority and asked.verify_client:
         yield directive("ssl_client_certificate", quoting.file(dialect.parts_folder / found.authority.file))
         yield directive("ssl_verify_client", quoting.identifier(asked.verify_client))
         yield directive("ssl_verify_depth 3")
