@@ -22,8 +22,8 @@
 #                                Dockerfile instructions such as 'CMD ["/bin/app"]'
 #   debian NAME [PKG,PKG...]     make NAME from Debian packages (mmdebstrap), as a
 #                                base for "docker build" without a registry
-#   python NAME PYTHON           make NAME of this host's PYTHON, busybox and strip, which is
-#                                done in a second
+#   python NAME PYTHON           make NAME of this host's PYTHON, its pip, busybox and strip, which
+#                                takes seconds
 #   fetch SUITE      unpack Docker of another Debian suite (trixie, sid) beside the
 #                    installed one and print the folder to use as DOCKERLAB_BIN
 #   compose SUITE    unpack Compose of another suite, and print the folder to use as DOCKER_CONFIG
@@ -236,8 +236,8 @@ print(os.path.realpath(sys.executable), sysconfig.get_path("stdlib"), sep="\n")'
     # what wheels are linked to besides
     ldconfig -p | sed -En 's/^\t(libpthread|libdl|librt|libutil|libgcc_s|libstdc\+\+)\.so\.[0-9]+ .*=> //p' |
         xargs -I{} cp -L --parents {} "$t"
-    # where Debian has what makes pip for a new venv
-    [ ! -d /usr/share/python-wheels ] || { mkdir -p "$t/usr/share"; cp -rL /usr/share/python-wheels "$t/usr/share/"; }
+    # on Debian site-packages are elsewhere, and this is everywhere searched
+    cp -r "$("$2" -c 'import os, pip; print(os.path.dirname(pip.__file__))')" "$t$lib"
     ln -s "$exe" "$t/bin/python3"
     chmod -R go+rX "$t"
     make_image "$name" "$t" 'CMD ["/bin/python3"]'
