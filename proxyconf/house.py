@@ -203,7 +203,10 @@ class House:
         self._reconciler.look_again()
 
     async def read_again(self, read: Callable[[], Settings], group: asyncio.TaskGroup) -> None:
-        """Work by what *read* returns; where that is a mistake, say so and go on as before."""
+        """Work by what *read* returns, or as before where that is a mistake, which is said.
+
+        Either way everything is checked and reloaded, and when that has an outcome, this returns.
+        """
         async with self._changing:
             try:
                 settings = await asyncio.to_thread(read)
@@ -211,10 +214,11 @@ class House:
             except ProxyconfError as exc:
                 log.error("configuration.refused", reason=f"{exc}; going on with the one before")  # noqa: TRY400 - no bug
                 self.look_again()
-                return
-            await self._change(settings, design)
-            self._start_missing(group)
-            self._reconciler.wear(design.outfit)
+            else:
+                await self._change(settings, design)
+                self._start_missing(group)
+                self._reconciler.wear(design.outfit)
+        await self._reconciler.looked.wait()
 
     async def _change(self, settings: Settings, design: _Design) -> None:
         """End what is not wanted any more, and let what stays know."""

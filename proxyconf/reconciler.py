@@ -54,6 +54,7 @@ class Reconciler:
     Attributes:
         settled: Set once every required source has spoken and the outcome is a final one: applied, installed
             while no nginx runs, or refused.
+        looked: Set once the look that was asked for last is over, whatever came of it.
         progress: Whether it moves on.
     """
 
@@ -67,6 +68,7 @@ class Reconciler:
         outfit: Outfit,
     ) -> None:
         self.settled = asyncio.Event()
+        self.looked = asyncio.Event()
         self._queue = queue
         self._intake = intake
         self._outfit = outfit
@@ -88,12 +90,14 @@ class Reconciler:
     def wear(self, outfit: Outfit) -> None:
         """Work with *outfit* from the next pass on, which comes at once, and check and reload everything."""
         self._next_outfit = outfit
+        self.looked.clear()
         self._queue.poke()
 
     def look_again(self) -> None:
         """Check and reload even if nothing has changed: a certificate of the operator's may have."""
         if self._outfit.apply:
             self._outfit.apply.look_again()
+        self.looked.clear()
         self._queue.poke()
 
     async def run(self) -> NoReturn:
@@ -109,6 +113,8 @@ class Reconciler:
             batch = await self._next(wake_at)
             self.progress.promise()
             wake_at = self._clock() + await uninterrupted(self._pass(batch), hurry=self._end_soon)
+            if batch.poked:
+                self.looked.set()
 
     def _end_soon(self) -> None:
         if self._outfit.joined:
