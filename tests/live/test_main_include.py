@@ -178,7 +178,7 @@ def test_files_for_a_host(proxy: Running) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("location = /own { return 418; }\n")
     proxy.start()
-    until(lambda: proxy.ask("a.test", "/own") == "418", "the file is loaded")
-    assert proxy.ask("a.test") == "one"
+    proxy.until_serves("a.test", "one")
+    assert proxy.ask("a.test", "/own") == "418"
     assert proxy.ask("x.test", "/own") == "410"
     proxy.until_state("applied")
