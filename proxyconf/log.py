@@ -39,7 +39,11 @@ def set_up(settings: Log) -> None:
     journal, terminal = leads_to_journal(sys.stderr), sys.stderr.isatty()
     text = settings.format == "text" or (settings.format == "auto" and (terminal or journal))
     console = structlog.dev.ConsoleRenderer(
-        colors=terminal, pad_event_to=0 if journal else 18, sort_keys=False
+        colors=terminal,
+        pad_event_to=0 if journal else 18,
+        sort_keys=False,
+        # where the package rich is installed, the default would show variables, and so passwords
+        exception_formatter=structlog.dev.plain_traceback,
     )
     form: list[Processor]
     if text and journal:  # which knows the time itself

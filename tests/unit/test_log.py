@@ -95,14 +95,17 @@ def test_json_on_a_terminal_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_bug_has_its_traceback(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """But nothing that variables held."""
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     set_up(Log(format=form))  # type: ignore[arg-type]
+    password = "secret"
     try:
         {"a": 1}["typo"]
     except KeyError:
         structlog.get_logger().exception("source.crashed")
     text = stream.getvalue()
+    assert password not in text
     if form == "json":
         text = json.loads(text)["exception"]
     assert "Traceback" in text
