@@ -169,6 +169,8 @@ class Apply:
             self._kept.append(parts_of(live))
             pieces = await asyncio.to_thread(self._folder.pieces, parts_of(live))
             self._verdicts.trust(parts_of(live), pieces)
+            certificates = await asyncio.to_thread(self._folder.certificates, parts_of(live))
+            await asyncio.to_thread(self._certificates.restore, certificates)
 
     async def master(self) -> Hashable | None:
         """Return what tells the nginx that runs on our file from any other; None where there is none."""

@@ -24,7 +24,7 @@ from proxyconf.nginx.certificates import Certificate, CertificateSet
 from proxyconf.nginx.part import Part, file_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -34,6 +34,7 @@ _WARN_S = 14 * 86_400.0
 _WARN_SHARE = 4  # of those that live for days only: at a quarter of their life
 _SIZE_MAX = 1 << 20
 _PARTIAL = (".issuer", ".chain")  # which nobody needs beside the whole
+_NAME = b"\n# proxyconf has this from the certificate "
 _KEYS = ("privkey.pem", "key.pem")
 
 _Stamp = tuple[int, int, int]
@@ -63,6 +64,7 @@ class CertificateFolder:
         self.found = CertificateSet()
         self._path = path
         self._clock = clock
+        self._earlier: dict[str, Certificate] = {}
         self._stamps: dict[Path, _Stamp] = {}
         self._until = 0.0
 
@@ -85,6 +87,15 @@ class CertificateFolder:
         problems += [problem for one in certificates if (problem := _aged(one, now))]
         authorities = dict(self._authorities(stamps, problems))
         self.found = CertificateSet(certificates, authorities, tuple(problems))
+
+    def restore(self, texts: Iterable[bytes]) -> None:
+        """Take parts of an earlier run for what certificates were before, and look anew."""
+        for text in texts:
+            name = text.rpartition(_NAME)[2].rstrip(b"\n").decode(errors="surrogateescape")
+            with suppress(BadValueError, ValueError, TypeError, UnsupportedAlgorithm):
+                chain = x509.load_pem_x509_certificates(text)
+                self._earlier[name] = _certificate(name, "", chain, load_pem_private_key(text, password=None))
+        self._until = 0.0
 
     def _look(self) -> dict[Path, _Stamp]:
         """Return what tells whether a file is another one; of symbolic links, those they lead to."""
@@ -129,10 +140,13 @@ class CertificateFolder:
         try:
             found = _read_pair(pair)
         except BadValueError as exc:
-            found = self.found.by_name.get(pair.name)
+            found = self.found.by_name.get(pair.name) or self._earlier.get(pair.name)
             kept = "; the one before is still used" if found else ""
             problems.append(_problem(pair.certificate, f"{exc}{kept}"))
-        return replace(found, is_good=found.not_before <= now < found.not_after) if found else None
+        if found is None:
+            return None
+        is_good = found.not_before <= now < found.not_after
+        return replace(found, where=str(pair.certificate), is_good=is_good)
 
     def _authorities(self, stamps: dict[Path, _Stamp], problems: list[Problem]) -> Iterator[tuple[str, Part]]:
         for file in stamps:
@@ -187,18 +201,19 @@ def _read_pair(pair: _Pair) -> Certificate:
             f"is not of the key in {pair.key} (the first certificate has to be the host's own; is one of the"
             " two files still the old one?)"
         )
+    return _certificate(pair.name, str(pair.certificate), chain, key)
+
+
+def _certificate(name: str, where: str, chain: list[x509.Certificate], key: PrivateKeyTypes) -> Certificate:
+    leaf = chain[0]
     names = _names(leaf)
     if not names:
         raise BadValueError("names no host (ask for one with a DNS name in it)")
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem_of(chain)
-    return Certificate(
-        pair.name,
-        str(pair.certificate),
-        names,
-        leaf.not_valid_before_utc.timestamp(),
-        leaf.not_valid_after_utc.timestamp(),
-        _part("certificate", pair.name, pem),
-    )
+    # what is no PEM is passed over; a later run knows by it whose the part was
+    text = pem + _NAME + name.encode(errors="surrogateescape") + b"\n"
+    begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    return Certificate(name, where, names, begin, end, _part("certificate", name, text))
 
 
 def _part(kind: PartKind, name: str, text: bytes) -> Part:

@@ -117,6 +117,10 @@ class Certificates(Protocol):
         """Read them, unless nothing has changed."""
         ...
 
+    def restore(self, texts: Iterable[bytes]) -> None:
+        """Take parts of an earlier run for what certificates were before, where they can't be used now."""
+        ...
+
 
 class _NoCertificates:
     """There are none, and there will be none."""
@@ -129,6 +133,9 @@ class _NoCertificates:
 
     def refresh(self) -> None:
         """Read nothing."""
+
+    def restore(self, texts: Iterable[bytes]) -> None:
+        """Forget those of an earlier run."""
 
 
 NO_CERTIFICATES = _NoCertificates()

@@ -102,11 +102,22 @@ class Folder:
         Raises:
             StateError: One can't be read.
         """
+        files = self._read(names, "o-")
+        return tuple(part for name, text in files.items() if (part := read_piece(name, text)))
+
+    def certificates(self, names: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the content of those of the parts *names* that are certificates with their keys.
+
+        Raises:
+            StateError: One can't be read.
+        """
+        return tuple(self._read(names, "c-").values())
+
+    def _read(self, names: Iterable[str], start: str) -> dict[str, bytes]:
         try:
-            files = {name: (self._parts / name).read_bytes() for name in names if name.startswith("o-")}
+            return {name: (self._parts / name).read_bytes() for name in names if name.startswith(start)}
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
-        return tuple(part for name, text in files.items() if (part := read_piece(name, text)))
 
     def obstacles(self) -> tuple[Problem, ...]:
         """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""
