@@ -72,7 +72,7 @@ class Site:
         self._routes: dict[str, dict[str, object]] = {}
         self._services: dict[str, str] = {}
 
-    def route(self, host: str, service: str, address: str = "", **options: Any) -> None:
+    def route(self, host: str, service: str, address: str = "", **options: Any) -> None:  # noqa: ANN401 - TOML
         """Lead *host* to an endpoint, by default a backend that is called as the service."""
         self._routes[host] = {"host": host, "service": service, **options}
         self._services[service] = address or self.proxy.backend(service)
