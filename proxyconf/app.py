@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import signal
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from proxyconf.errors import ProxyconfError, Shutdown, SourceError, StateError, StateInUseError
+from proxyconf.child import Child
+from proxyconf.errors import (
+    ProxyconfError,
+    Shutdown,
+    SourceError,
+    StateError,
+    StateInUseError,
+    UsageError,
+)
 from proxyconf.groups import undo
 from proxyconf.house import House, follow
 from proxyconf.resources.folder import Resources
@@ -18,13 +29,14 @@ from proxyconf.status import serving
 from proxyconf.supervisor import stop_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from proxyconf.board import Status
     from proxyconf.config import Settings
     from proxyconf.model import Listing, Problem, Snapshot
     from proxyconf.sources import Source
+    from proxyconf.tables import Exec, Nginx
 
 
 _LOOK_S = 0.1
@@ -55,12 +67,15 @@ def socket_path(settings: Settings) -> Path:
     return settings.tables.status.socket or state_path(settings) / "status.sock"
 
 
-async def run(settings: Settings, *, read_again: Callable[[], Settings]) -> None:
-    """Keep nginx and templates in step until SIGTERM or SIGINT.
+async def run(
+    settings: Settings, *, read_again: Callable[[], Settings], command: Sequence[str] | None = None
+) -> int:
+    """Keep nginx and templates in step until SIGTERM, SIGINT or SIGQUIT; return the exit code.
 
     Args:
         settings: The configuration.
         read_again: Reads it anew at SIGHUP, when everything is also checked and reloaded.
+        command: What starts nginx as our child; empty: what runs it on our file. None: it is no child.
 
     Raises:
         UsageError: The configuration is wrong.
@@ -68,14 +83,52 @@ async def run(settings: Settings, *, read_again: Callable[[], Settings]) -> None
         CommandError: nginx's program can't be run.
         ExceptionGroup: A bug.
     """
+    child: Child | None = None
 
     async def until_signal(house: House, group: asyncio.TaskGroup) -> NoReturn:
+        nonlocal child
+
         def hang_up() -> None:
             group.create_task(house.read_again(read_again, group), name="read again")
 
-        await stop_on_signal(hang_up=hang_up)
+        actions = {signal.SIGHUP: hang_up}
+        if command is None:
+            await stop_on_signal(actions)
+        child = _child(house, settings.tables.exec, command)
+        group.create_task(child.run(), name="nginx")
+        actions[signal.SIGUSR1] = child.reopen
+        await stop_on_signal(actions, last=partial(_end_both, house, child))
 
+    if command is not None:
+        _refuse_child(settings.tables.nginx, command)
     await _work(settings, until_signal)
+    return child.exit_code if child else 0
+
+
+def _refuse_child(nginx: Nginx, command: Sequence[str]) -> None:
+    if nginx.via.container:
+        raise UsageError(
+            f"--exec: [nginx] via = {nginx.via!r} is an nginx in another container, which is started there"
+            ' (leave --exec out, or set via = "local")'
+        )
+    if nginx.mode == "none" and not command:
+        raise UsageError(
+            '--exec: [nginx] mode = "none" names no nginx that could be started'
+            " (write its command: --exec -- nginx -g 'daemon off;')"
+        )
+
+
+def _child(house: House, settings: Exec, command: Sequence[str]) -> Child:
+    """Return nginx as our child; raise CommandError where there is no such program."""
+    argv = command or [*shlex.split(house.board.nginx.start), "-g", "daemon off;"]
+    ready = partial(house.startable, settings.start_after)
+    return Child(argv, settings, ready=ready, master=house.master, note=house.board.child_noted)
+
+
+async def _end_both(house: House, child: Child) -> None:
+    """Let nginx finish its requests, once nothing more can come in between; status tells how it goes."""
+    await house.finish()
+    await child.stop()
 
 
 async def once(settings: Settings, *, timeout_s: float) -> Outcome:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from proxyconf import __version__, confd, report
+from proxyconf import __version__, confd, init, report
 from proxyconf.errors import StateError
 from proxyconf.flags import FAILED, USAGE, Commands, configured, guarded, seconds, with_sources
 from proxyconf.log import set_up
@@ -44,9 +45,14 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(context_settings={"allow_interspersed_args": False})
 @configured
-def run(load: Load) -> None:
+@click.option("--exec", "with_nginx", is_flag=True, help="Start nginx, too, and end it with us. Comes last.")
+@click.option(
+    "--start-after", metavar="DURATION", help="Start it with what was saved, if a source is silent."
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(load: Load, *, with_nginx: bool, command: tuple[str, ...]) -> None:
     r"""Keep nginx in step until SIGTERM or Ctrl-C.
 
     \b
@@ -54,15 +60,27 @@ def run(load: Load) -> None:
       proxyconf run -c /etc/proxyconf/proxyconf.toml
       proxyconf run --docker
       proxyconf run --etcd http://127.0.0.1:2379 -s etcd.prefix=/web -s nginx.listen.http=:8080
+      proxyconf run --docker --exec
+      proxyconf run --docker --exec nginx -c /var/lib/proxyconf/nginx/nginx.conf -g 'daemon off;'
 
-    While no nginx runs on its file, the log names the one command that starts it.
+    While no nginx runs on its file, the log names the one command that starts it. With --exec it is started
+    by us, once the first configuration is in place, by that command or the given one, which must stay in the
+    foreground; it is started again if it ends, and finishes its requests before we end ([exec] in the
+    configuration). SIGUSR1 has it open its logs anew. As the first process of a container, we also do
+    what is to be done there: pass signals on, and collect orphans.
 
     Exit codes: 0 told to stop; 1 nginx's program can't be run; 2 a mistake in configuration or use, or
-    another proxyconf uses the state folder.
+    another proxyconf uses the state folder; that of nginx, where its end is to be ours.
     """
+    if command and not with_nginx:
+        raise click.UsageError(f"{command[0]!r}: not understood (to start nginx: --exec {command[0]} ...)")
+    init.step_aside((signal.SIGUSR1,) if with_nginx else ())
     from proxyconf import app  # noqa: PLC0415 - `status` and --help need not load it
 
-    asyncio.run(app.run(with_sources(load), read_again=lambda: with_sources(load)))
+    def read() -> Settings:
+        return with_sources(load)
+
+    sys.exit(asyncio.run(app.run(read(), read_again=read, command=command if with_nginx else None)))
 
 
 @main.command()
@@ -248,6 +266,7 @@ def _do(read: Callable[[], confd.Asked]) -> None:
     elif asked.onetime:
         _end(asyncio.run(app.once(asked.settings, timeout_s=asked.timeout_s)))
     else:
+        init.step_aside()
         asyncio.run(app.run(asked.settings, read_again=read_again))
 
 

@@ -86,6 +86,8 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
         named = bool(flags)
         if state:
             flags["state"] = {"dir": state}
+        if start_after := rest.pop("start_after", None):  # of run alone
+            flags["exec"] = {"start_after": start_after}
         for text in sets:
             config.lay_over(flags, _setting(text))
         guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))

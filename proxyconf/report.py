@@ -12,7 +12,15 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxyconf.board import CertificateState, Pass, RouteState, SourceState, Status, TemplateState
+    from proxyconf.board import (
+        CertificateState,
+        ChildState,
+        Pass,
+        RouteState,
+        SourceState,
+        Status,
+        TemplateState,
+    )
 
 _PASSES = 5
 _ENDPOINTS = 4
@@ -129,7 +137,9 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     if nginx.mode == "none":
         return
     yield f"nginx: {nginx.version}, mode {nginx.mode}, {nginx.root}"
-    if nginx.running is False:
+    if status.child:
+        yield f"       {_child_line(status.child, now)}"
+    elif nginx.running is False:
         yield f"       does not run; start it with: {click.style(nginx.start, bold=True)}"
     if nginx.old_workers:
         held = f"{nginx.old_workers_bytes >> 20} MiB"
@@ -137,6 +147,18 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     if status.applied:
         applied = status.applied
         yield f"applied: {applied.digest[:12]}, {_PROOFS[applied.proof]}, {_age(now - applied.at)} ago"
+
+
+def _child_line(child: ChildState, now: float) -> str:
+    age = _age(now - child.since)
+    text = {
+        "waiting": "is started when the first configuration is in place",
+        "running": f"started by us {age} ago, pid {child.pid}",
+        "adopted": f"pid {child.pid} ran before we did, and is left running at our end",
+        "down": click.style(child.reason, fg=_BAD),
+        "stopping": f"pid {child.pid} finishes the requests that it has, for {age} now",
+    }[child.state]
+    return f"{text}, {_count(child.restarts, 'restart')}" if child.restarts else text
 
 
 def _source_line(source: SourceState, now: float) -> str:

@@ -15,7 +15,7 @@ from proxyconf.errors import Shutdown, SourceDeniedError, SourceError
 from proxyconf.model import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from proxyconf.sources import Source
 
@@ -26,6 +26,7 @@ _CAP_S = 5.0
 _DENIED_BASE_S = 2.0  # a wrong password does not mend itself within a second, and some stores count the tries
 _DENIED_CAP_S = 30.0
 _CRASHED_S = 5.0
+_END = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # the last is what nginx's images are stopped by
 _STEADY_S = 5.0  # one that lists and is lost at once, again and again, must not be listed ten times a second
 
 T = TypeVar("T")
@@ -115,24 +116,31 @@ async def uninterrupted(
     return task.result()
 
 
-async def stop_on_signal(*, hang_up: Callable[[], None]) -> NoReturn:
-    """End the surrounding task group at SIGTERM or SIGINT; a second one changes nothing.
+async def stop_on_signal(
+    actions: Mapping[signal.Signals, Callable[[], None]],
+    *,
+    last: Callable[[], Awaitable[None]] | None = None,
+) -> NoReturn:
+    """End the surrounding task group at SIGTERM, SIGINT or SIGQUIT; a second one changes nothing.
 
     Args:
-        hang_up: Is called at SIGHUP, which would end the process otherwise.
+        actions: What is called at other signals, which would end the process otherwise.
+        last: What is to be done before that, while everything still runs.
 
     Raises:
         Shutdown: Always.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    actions = {signal.SIGTERM: asked.set, signal.SIGINT: asked.set, signal.SIGHUP: hang_up}
-    for number, action in actions.items():
+    handled = {**actions, **dict.fromkeys(_END, asked.set)}
+    for number, action in handled.items():
         loop.add_signal_handler(number, action)
     try:
         await asked.wait()
+        log.info("proxyconf.stopping")
+        if last is not None:
+            await last()
     finally:
-        for number in actions:
+        for number in handled:
             loop.remove_signal_handler(number)
-    log.info("proxyconf.stopping")
     raise Shutdown

@@ -152,6 +152,22 @@ class Nginx(Table, frozen=True, kw_only=True):
             raise ValueError(f"default_host: {exc}") from exc
 
 
+class Exec(Table, frozen=True, kw_only=True):
+    """nginx as our child: ``proxyconf run --exec``.
+
+    Attributes:
+        start_after: Its start waits for every required source, but not for longer than this if an earlier
+            run left a configuration that was applied: what is unknown is not empty, so without one it waits.
+        on_exit: What follows when it ends by itself: ``restart``, sooner or later by how often it did; or
+            ``end``: so do we, with its exit code.
+        stop_timeout: When we are told to end: how long it may finish the requests that it has.
+    """
+
+    start_after: Seconds = Seconds(10)
+    on_exit: Literal["restart", "end"] = "restart"
+    stop_timeout: Seconds = Seconds(8)
+
+
 class Pace(Table, frozen=True, kw_only=True):
     """When a change is applied.
 
@@ -259,6 +275,7 @@ class Tables(Table, frozen=True, kw_only=True):
     """Every table but those of the sources and templates."""
 
     nginx: Nginx = Nginx()
+    exec: Exec = Exec()
     confd: Confd = Confd()
     pace: Pace = Pace()
     routing: Routing = Routing()

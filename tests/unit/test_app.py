@@ -35,7 +35,7 @@ def installed(tmp_path: Path) -> Installed:
 
 
 @asynccontextmanager
-async def running(installed: Installed) -> AsyncIterator[asyncio.Task[None]]:
+async def running(installed: Installed) -> AsyncIterator[asyncio.Task[int]]:
     """Run it until a signal at the end of the block."""
     async with asyncio.timeout(30):
         task = asyncio.create_task(app.run(installed.settings(), read_again=installed.settings))

@@ -32,7 +32,7 @@ def test_what_is_written_out_is_the_default() -> None:
     "struct",
     [
         *(tables.Nginx, tables.Tls, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log),
-        *(Etcd, Consul, Docker, File),
+        *(tables.Exec, Etcd, Consul, Docker, File),
     ],
 )
 def test_it_names_every_key(struct: type[Table]) -> None:

@@ -247,7 +247,7 @@ async def grouped(end: Coroutine[object, object, None], busy: asyncio.Future[Non
         group.create_task(wait())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 async def test_a_signal_ends_the_task_group(number: signal.Signals) -> None:
     """A hang-up before it does not: that one only asks for something."""
     busy = asyncio.ensure_future(asyncio.sleep(EVER))
@@ -256,8 +256,25 @@ async def test_a_signal_ends_the_task_group(number: signal.Signals) -> None:
     loop.call_later(2, os.kill, os.getpid(), number)
     hung_up: list[float] = []
     with pytest.raises(ExceptionGroup) as caught:
-        await grouped(stop_on_signal(hang_up=lambda: hung_up.append(now())), busy)
+        await grouped(stop_on_signal({signal.SIGHUP: lambda: hung_up.append(now())}), busy)
     assert caught.group_contains(Shutdown)
     assert busy.cancelled()
     assert (hung_up, now()) == ([1], 2)
     assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+async def test_what_comes_last_is_done_while_everything_runs() -> None:
+    """Somebody who loses patience and asks again does not break it off."""
+    busy = asyncio.ensure_future(asyncio.sleep(EVER))
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, os.kill, os.getpid(), signal.SIGTERM)
+    loop.call_later(2, os.kill, os.getpid(), signal.SIGINT)
+    done: list[tuple[float, bool]] = []
+
+    async def last() -> None:
+        await asyncio.sleep(5)
+        done.append((now(), busy.cancelled()))
+
+    with pytest.raises(ExceptionGroup):
+        await grouped(stop_on_signal({}, last=last), busy)
+    assert (done, busy.cancelled()) == ([(6, False)], True)
