@@ -236,3 +236,75 @@ class Status(msgspec.Struct, kw_only=True):
     problems: list[Problem] = []
     idle: list[Idle] = []
     history: list[Pass] = []
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """The routes as they should be.
+
+    Attributes:
+        routes: Sorted by host and path.
+    """
+
+    routes: list[RouteState]
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """What was skipped or set aside.
+
+    Attributes:
+        problems: Each with its reason, and what to do about it.
+    """
+
+    problems: list[Problem]
+
+
+class History(msgspec.Struct, frozen=True):
+    """What was attempted.
+
+    Attributes:
+        history: The last hundred attempts that changed something, the newest last.
+    """
+
+    history: list[Pass]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a probe, with 200 where all is well, else 503.
+
+    Attributes:
+        ok: All is well.
+        reasons: Why not.
+    """
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """What was confirmed.
+
+    Attributes:
+        sources: Those whose held listing counts now.
+    """
+
+    sources: tuple[str, ...]
+
+
+class Because(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be sent along with a wish to pause.
+
+    Attributes:
+        reason: For those who see that it is paused.
+    """
+
+    reason: str = ""
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """What was ended.
+
+    Attributes:
+        paused: The pause; None where there was none.
+    """
+
+    paused: Pause | None

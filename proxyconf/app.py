@@ -154,7 +154,7 @@ async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Aw
     failure: BaseException | None = None
     with state.locked():
         house = await House.build(settings, state)
-        async with serving(socket_path(settings), house.board, house.confirm):
+        async with serving(socket_path(settings), house, settings.tables.status):
             try:
                 async with asyncio.TaskGroup() as group:
                     house.start(group)

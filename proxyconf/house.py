@@ -36,6 +36,7 @@ from proxyconf.supervisor import keep_watching
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from proxyconf.api import Pause
     from proxyconf.config import Settings
     from proxyconf.groups.lane import Lane
     from proxyconf.model import Change, Problem
@@ -128,6 +129,7 @@ class House:
         self._watches: dict[str, asyncio.Task[NoReturn]] = {}
         self._lanes: dict[Lane, asyncio.Task[NoReturn]] = {}
         self._changing = asyncio.Lock()
+        self._pause: Pause | None = None
 
     @classmethod
     async def build(cls, settings: Settings, state: State) -> House:
@@ -146,6 +148,8 @@ class House:
         board = Board((), NginxState(mode="", root=""))
         house = cls(settings, state, board, await _design(settings, state, board, Resources()))
         house._tell("proxyconf.started")
+        if pause := await asyncio.to_thread(state.load_pause):
+            house._hold(pause)
         return house
 
     @property
@@ -161,6 +165,8 @@ class House:
     async def settled(self) -> None:
         """Wait until every required source has spoken, and the outcome is a final one everywhere."""
         await self._reconciler.settled.wait()
+        if self._pause:
+            return
         for lane in self._lanes:
             await lane.settled.wait()
 
@@ -194,8 +200,44 @@ class House:
         """Believe the listings that are held."""
         confirmed = self._intake.confirm()
         if confirmed:
-            self._queue.poke()
+            self._reconciler.ask("confirm")
         return confirmed
+
+    async def pause(self, reason: str) -> Pause:
+        """Apply nothing from now on, also after a new start; return when what was under way has ended.
+
+        Raises:
+            StateError: It can't be noted, so it is not so.
+        """
+        pause = await asyncio.to_thread(self._state.save_pause, reason)
+        self._hold(pause)
+        for brake in (self._reconciler.brake, *(lane.brake for lane in self._lanes)):
+            await brake.at_rest()
+        return pause
+
+    def _hold(self, pause: Pause) -> None:
+        self._pause = pause
+        self._reconciler.brake.hold()
+        for lane in self._lanes:
+            lane.brake.hold()
+        self.board.paused(pause)
+        log.warning("proxyconf.paused", reason=pause.reason or "nobody said why")
+
+    async def resume(self) -> Pause | None:
+        """Apply again; return the pause that has ended, if there was one.
+
+        Raises:
+            StateError: It can't be noted, so it is not so.
+        """
+        await asyncio.to_thread(self._state.end_pause)
+        ended, self._pause = self._pause, None
+        if ended:
+            self.board.paused(None)
+            log.info("proxyconf.resumed")
+            for lane in self._lanes:
+                lane.brake.release()
+            self._reconciler.resume()
+        return ended
 
     def look_again(self) -> None:
         """Check and reload even if nothing has changed: a certificate of the operator's may have."""
@@ -246,6 +288,8 @@ class House:
                 watching = keep_watching(one.source, self._publish(one.needs), self.board)
                 self._watches[name] = group.create_task(watching, name=f"source {name}")
         for lane in self._design.outfit.lanes:
+            if self._pause:
+                lane.brake.hold()
             self._lanes[lane] = group.create_task(lane.run(), name="templates")
 
     def _publish(self, needs: tuple[str, ...]) -> Callable[[Change], None]:
@@ -260,7 +304,10 @@ class House:
     def _tell(self, event: str) -> None:
         outfit = self._design.outfit
         groups = [lane.group for lane in outfit.lanes] + ([outfit.joined] if outfit.joined else [])
-        self.board.sources_known(self._design.followed)
+        policies = self._design.policies
+        self.board.sources_known(
+            policies, optional={name for name in policies if not policies[name].required}
+        )
         self.board.nginx_known(self._design.nginx)
         self.board.templates_known(output.state for group in groups for output in group.outputs)
         for name in self._settings.warnings:

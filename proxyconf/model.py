@@ -7,7 +7,7 @@ sources into one `Snapshot`, from which nginx's configuration is rendered.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - listings are saved, and read again by their annotations
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from proxyconf.options import NONE as NO_OPTIONS
@@ -298,3 +298,7 @@ class Snapshot:
     containers: tuple[Container, ...] = ()
     idle: tuple[Idle, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    def is_like(self, other: Snapshot) -> bool:
+        """Tell whether the two come to the same for nginx and the templates."""
+        return replace(self, idle=(), problems=()) == replace(other, idle=(), problems=())

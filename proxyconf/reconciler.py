@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.apply import Steps
 from proxyconf.board import AppliedState, Pass
+from proxyconf.brake import Brake
 from proxyconf.changes import Batch
 from proxyconf.errors import (
     CommandError,
@@ -56,6 +57,7 @@ class Reconciler:
             while no nginx runs, or refused.
         looked: Set once the look that was asked for last is over, whatever came of it.
         progress: Whether it moves on.
+        brake: While it is on, what the sources say is taken in, and nothing brought into effect.
     """
 
     def __init__(
@@ -77,28 +79,40 @@ class Reconciler:
         self._board = board
         self._clock = asyncio.get_running_loop().time
         self.progress = Progress(self._clock)
+        self.brake = Brake()
         self._gate_until = self._clock() + outfit.tables.pace.start_wait
         self._earlier: dict[str, Owner] = {}
         self._applied: Applied | None = None
         self._wanted = Snapshot()
-        self._served = Snapshot()
+        self._served: Snapshot | None = None
         self._shown: View | None = None
         self._since: float | None = None
         self._causes: set[str] = set()
+        self._asked = {"start"}
         self._failures = 0
 
     def wear(self, outfit: Outfit) -> None:
         """Work with *outfit* from the next pass on, which comes at once, and check and reload everything."""
         self._next_outfit = outfit
-        self.looked.clear()
-        self._queue.poke()
+        self.ask("configuration")
 
     def look_again(self) -> None:
         """Check and reload even if nothing has changed: a certificate of the operator's may have."""
         if self._outfit.apply:
             self._outfit.apply.look_again()
+        self.ask("look")
+
+    def ask(self, cause: str) -> None:
+        """Make a pass though nothing has changed; *cause* is a word of `proxyconf.api.Pass.asked`."""
+        self._asked.add(cause)
         self.looked.clear()
         self._queue.poke()
+
+    def resume(self) -> None:
+        """Release the brake, and bring into effect at once what the sources say."""
+        self.brake.release()
+        self._since = self._clock() if self._causes else None  # till now it was a person who let it wait
+        self.ask("resume")
 
     async def run(self) -> NoReturn:
         """Reconcile for ever; a cancellation waits for the pass under way, but not long for users' commands.
@@ -112,7 +126,9 @@ class Reconciler:
             self.progress.promise(wake_at - self._clock())
             batch = await self._next(wake_at)
             self.progress.promise()
-            wake_at = self._clock() + await uninterrupted(self._pass(batch), hurry=self._end_soon)
+            async with self.brake.at_work:
+                wait_s = await uninterrupted(self._pass(batch), hurry=self._end_soon)
+            wake_at = self._clock() + wait_s
             if batch.poked:
                 self.looked.set()
 
@@ -158,6 +174,7 @@ class Reconciler:
         self._causes |= batch.changes.keys()
         if batch.changes and self._since is None:
             self._since = batch.since
+            self._board.behind(time.time() - (self._clock() - batch.since))
         await self._change_outfit()
         if not (batch.poked or batch.changes) and await self._is_quiet():
             return _LOOK_S
@@ -168,18 +185,30 @@ class Reconciler:
             left_s = self._gate_until - self._clock()
             return left_s if 0 < left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
+        if self.brake.is_on:
+            return await self._hold_back(snapshot)
         steps = Steps({"snapshot": time.perf_counter() - started}, begun=self.progress.promise)
         if self._outfit.apply is None:
             return await self._bring_none(snapshot, steps)
         return await self._bring_site(self._outfit.apply, snapshot, steps, started)
 
     async def _is_quiet(self) -> bool:
+        return self._board.is_applied and await self._serves()
+
+    async def _serves(self) -> bool:
         apply, joined = self._outfit.apply, self._outfit.joined
-        return (
-            self._board.is_applied
-            and (apply is None or await apply.serves())
-            and (joined is None or not await joined.is_due())
-        )
+        return (apply is None or await apply.serves()) and (joined is None or not await joined.is_due())
+
+    async def _hold_back(self, snapshot: Snapshot) -> float:
+        """Say what would come into effect, if a person had not asked for a pause."""
+        self._board.snapshot_made(snapshot, self._problems(snapshot))
+        served = self._served or Snapshot()
+        if self._served and snapshot.is_like(served) and await self._serves():
+            self._board.in_step()
+        else:  # of what an earlier run brought into effect only the host names are known
+            self._board.held(differences(served, snapshot) if self._served else ())
+        self.settled.set()  # to wait for more would be in vain
+        return _LOOK_S
 
     async def _bring_none(self, snapshot: Snapshot, steps: Steps) -> float:
         """Note *snapshot* where there is no site."""
@@ -318,7 +347,7 @@ class Reconciler:
     def _note_success(self, snapshot: Snapshot, steps: Steps) -> None:
         done = self._done("applied", "", snapshot, steps)
         self._failures, self._served = 0, snapshot
-        self._since, self._causes = None, set()
+        self._since, self._causes, self._asked = None, set(), set()
         self._board.snapshot_made(snapshot, self._problems(snapshot))
         applied = self._applied if self._outfit.apply else None
         self._board.passed(done, AppliedState(digest=applied.digest, at=applied.at) if applied else None)
@@ -346,7 +375,8 @@ class Reconciler:
             at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
-            changed=differences(self._served, snapshot),
+            asked=tuple(sorted(self._asked)),
+            changed=differences(self._served or Snapshot(), snapshot),
             served_ms=waited_s * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},
             reason=reason,

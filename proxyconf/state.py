@@ -5,6 +5,7 @@
 <state>/applied.json     the generation that was proved live last
 <state>/listings/        one file a source, 0700: the store's values are nobody else's business
 <state>/templates/       one file a destination, 0700: what we put there, and whether that was proved
+<state>/paused           there while a person wants nothing applied; holds the reason
 <state>/undo/            0700: what to put back after a crash (see `groups.undo`)
 <state>/nginx/           the only folder that nginx sees (see `nginx.folder`)
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from proxyconf.api import Pause
 from proxyconf.errors import StateError, StateInUseError
 from proxyconf.files import make_folder, replace_file
 from proxyconf.model import Listing
@@ -115,16 +117,19 @@ class State:
 
     def token(self) -> str:
         """Return 128 random bits in hexadecimal, the same ones for this folder's whole life."""
-        file = self.path / "token"
-        try:
-            found = file.read_bytes().decode("ascii", "replace")
-        except OSError:
-            found = ""
-        if re.fullmatch(r"[0-9a-f]{32}", found):
+        if found := self.known_token():
             return found
         token = secrets.token_hex(16)
-        replace_file(file, token.encode())
+        replace_file(self.path / "token", token.encode())
         return token
+
+    def known_token(self) -> str:
+        """Return the token that is there; "" where there is none, or it is not ours to read."""
+        try:
+            found = (self.path / "token").read_bytes().decode("ascii", "replace")
+        except OSError:
+            return ""
+        return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""
 
     def load_listings(self) -> tuple[Listing, ...]:
         """Return the listings of an earlier run; a damaged file counts as none."""
@@ -161,6 +166,36 @@ class State:
             StateError: Full, or not ours to write.
         """
         replace_file(self.path / "applied.json", msgspec.json.encode(applied))
+
+    def load_pause(self) -> Pause | None:
+        """Return the pause that was not ended yet; None when there is none."""
+        file = self.path / "paused"
+        try:
+            return Pause(since=file.stat().st_mtime, reason=file.read_text(errors="replace").strip())
+        except OSError:
+            return None
+
+    def save_pause(self, reason: str) -> Pause:
+        """Note that nothing is to be applied, also by later runs; return what is noted.
+
+        Raises:
+            StateError: Full, or not ours to write.
+        """
+        file = self.path / "paused"
+        replace_file(file, reason.encode())
+        return Pause(since=file.stat().st_mtime, reason=reason)
+
+    def end_pause(self) -> None:
+        """Note that everything is to be applied again.
+
+        Raises:
+            StateError: The note can't be removed.
+        """
+        file = self.path / "paused"
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as exc:
+            raise StateError(f"remove {file}: {exc.strerror} (run as its owner)") from exc
 
     def load_record(self, dest: Path) -> Record | None:
         """Return what is known of a destination; None when nothing is."""

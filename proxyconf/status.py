@@ -1,65 +1,171 @@
-"""What the running program answers over HTTP on its unix socket, and how to ask it."""
+"""What the running program answers over HTTP, and how to ask it.
+
+On its unix socket, which only we and root may use, it takes wishes, too; at an address, where one is set, it
+only tells.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
-from proxyconf.board import Status
+from proxyconf.api import Because, Confirmed, Health, History, Pause, Problems, Resumed, Routes, Status
 from proxyconf.errors import StateError
+from proxyconf.health import liveness, readiness
+from proxyconf.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from proxyconf import tables
     from proxyconf.board import Board
+    from proxyconf.progress import Progress
+    from proxyconf.units import ListenAddress
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TIMEOUT_S = 5.0
+_PAUSE_TIMEOUT_S = 60.0  # what is under way is waited for
+_SAY_TIMEOUT_S = 1.0
 
 T = TypeVar("T")
 
 
-class Confirmed(msgspec.Struct, frozen=True):
-    """The answer to ``POST /api/v1/confirm``: the sources whose held listing counts now."""
+class Program(Protocol):
+    """What runs.
 
-    sources: tuple[str, ...]
+    Attributes:
+        board: What happened and what is so.
+        progress: Whether the loop that applies changes moves on.
+    """
+
+    board: Board
+    progress: Progress
+
+    def confirm(self) -> tuple[str, ...]:
+        """Believe the listings that are held; return their sources."""
+        ...
+
+    async def pause(self, reason: str) -> Pause:
+        """Apply nothing from now on; returns when what was under way has ended."""
+        ...
+
+    async def resume(self) -> Pause | None:
+        """Apply again; return the pause that has ended, if there was one."""
+        ...
 
 
 @asynccontextmanager
-async def serving(path: Path, board: Board, confirm: Callable[[], tuple[str, ...]]) -> AsyncIterator[None]:
-    """Answer on the unix socket *path*, which only we and root may use, while the block runs.
+async def serving(path: Path, program: Program, settings: tables.Status) -> AsyncIterator[None]:
+    """Answer on the unix socket *path*, and at an address that may be set, while the block runs.
 
     Raises:
-        StateError: The socket can't be made.
+        StateError: The socket can't be made, or the address not be listened on.
     """
+    tells = _tells(program, settings)
+    async with AsyncExitStack() as stack:
+        stack.callback(_remove, path)
+        await web.SockSite(await _runner(stack, tells | _takes(program)), _bind(path)).start()
+        if settings.address is not None:
+            await _listen(await _runner(stack, tells), settings.address)
+        yield
+
+
+def _tells(program: Program, settings: tables.Status) -> dict[tuple[str, str], Handler]:
+    """Return what is answered to everybody."""
+    board, metrics = program.board, Metrics(program.board)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _probed(liveness(program.progress))
+
+    async def readyz(_: web.Request) -> web.Response:
+        stale_after_s = float(settings.stale_after)
+        return _probed(readiness(board.status(), stale_after_s=stale_after_s, now=time.time()))
+
+    async def scraped(request: web.Request) -> web.Response:
+        text, content_type = metrics.text(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def status(_: web.Request) -> web.Response:
         return _json(board.status())
 
-    async def confirmed(_: web.Request) -> web.Response:
-        return _json(Confirmed(confirm()))
+    async def routes(_: web.Request) -> web.Response:
+        return _json(Routes(board.status().routes))
 
+    async def problems(_: web.Request) -> web.Response:
+        return _json(Problems(board.status().problems))
+
+    async def history(_: web.Request) -> web.Response:
+        return _json(History(board.status().history))
+
+    return {
+        ("GET", "/healthz"): healthz,
+        ("GET", "/readyz"): readyz,
+        ("GET", "/metrics"): scraped,
+        ("GET", "/api/v1/status"): status,
+        ("GET", "/api/v1/routes"): routes,
+        ("GET", "/api/v1/problems"): problems,
+        ("GET", "/api/v1/history"): history,
+    }
+
+
+def _takes(program: Program) -> dict[tuple[str, str], Handler]:
+    """Return what only we and root may ask for."""
+
+    async def confirm(_: web.Request) -> web.Response:
+        return _json(Confirmed(program.confirm()))
+
+    async def pause(request: web.Request) -> web.Response:
+        try:
+            said = msgspec.json.decode(await request.read() or b"{}", type=Because)
+        except msgspec.DecodeError as exc:
+            raise web.HTTPBadRequest(text=f'pause: {exc} (send nothing, or {{"reason": "..."}})\n') from exc
+        return _json(await program.pause(said.reason))
+
+    async def resume(_: web.Request) -> web.Response:
+        return _json(Resumed(await program.resume()))
+
+    return {
+        ("POST", "/api/v1/confirm"): confirm,
+        ("POST", "/api/v1/pause"): pause,
+        ("POST", "/api/v1/resume"): resume,
+    }
+
+
+async def _runner(stack: AsyncExitStack, handlers: dict[tuple[str, str], Handler]) -> web.AppRunner:
     app = web.Application()
-    app.router.add_get("/api/v1/status", status)
-    app.router.add_post("/api/v1/confirm", confirmed)
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1)
+    for (method, path), handler in handlers.items():
+        app.router.add_route(method, path, handler)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SAY_TIMEOUT_S)
     await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
+
+
+async def _listen(runner: web.AppRunner, address: ListenAddress) -> None:
     try:
-        await web.SockSite(runner, _bind(path)).start()
-        yield
-    finally:
-        await runner.cleanup()
-        _remove(path)
+        await web.TCPSite(runner, address.host or None, address.port).start()
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise StateError(
+            f"listen on {address}: {reason.lower()} (set [status] address to a free one of this host)"
+        ) from exc
 
 
-def _json(value: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+def _json(value: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)
+
+
+def _probed(health: Health) -> web.Response:
+    return _json(health, 200 if health.ok else 503)
 
 
 def _bind(path: Path) -> socket.socket:
@@ -99,12 +205,41 @@ async def ask_confirm(path: Path) -> tuple[str, ...]:
     return (await _ask(path, "POST", "confirm", Confirmed)).sources
 
 
-async def _ask(path: Path, method: str, what: str, into: type[T]) -> T:
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+async def ask_pause(path: Path, reason: str) -> Pause:
+    """Tell the program that runs to apply nothing from now on; what it is at now is waited for.
+
+    Raises:
+        StateError: It does not answer.
+    """
+    return await _ask(path, "POST", "pause", Pause, said=Because(reason), timeout_s=_PAUSE_TIMEOUT_S)
+
+
+async def ask_resume(path: Path) -> Pause | None:
+    """Tell the program that runs to apply again; return the pause that has ended, if there was one.
+
+    Raises:
+        StateError: It does not answer.
+    """
+    return (await _ask(path, "POST", "resume", Resumed)).paused
+
+
+async def _ask(
+    path: Path,
+    method: str,
+    what: str,
+    into: type[T],
+    *,
+    said: Because | None = None,
+    timeout_s: float = _TIMEOUT_S,
+) -> T:
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    body = msgspec.json.encode(said) if said else None
     try:
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)), timeout=timeout) as session,
-            session.request(method, f"http://proxyconf/api/v1/{what}", raise_for_status=True) as answer,
+            session.request(
+                method, f"http://proxyconf/api/v1/{what}", data=body, raise_for_status=True
+            ) as answer,
         ):
             return msgspec.json.decode(await answer.read(), type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:

@@ -228,9 +228,14 @@ class Status(Table, frozen=True, kw_only=True):
 
     Attributes:
         socket: A unix socket, mode 0600. Default: ``<state>/status.sock``.
+        address: Where it answers over TCP, too, as ``127.0.0.1:9180``: everybody who gets there may see
+            hosts, endpoints and problems, and change nothing. None: nowhere.
+        stale_after: For how long a required source may be lost before ``/readyz`` says no.
     """
 
     socket: Path | None = None
+    address: ListenAddress | None = None
+    stale_after: Seconds = Seconds(60)
 
 
 class Log(Table, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
+from proxyconf.brake import Brake
 from proxyconf.changes import Bucket
 from proxyconf.supervisor import uninterrupted
 
@@ -27,6 +28,7 @@ class Lane:
     Attributes:
         group: The group.
         settled: Set while the outcome of the newest view is known.
+        brake: While it is on, nothing is brought into effect, and nothing repeated.
     """
 
     def __init__(self, group: Group, *, pace: Pace) -> None:
@@ -38,6 +40,7 @@ class Lane:
         self._arrived = asyncio.Event()
         self._crash = ""
         self._may_finish = False
+        self.brake = Brake()
 
     def want(self, view: View) -> None:
         """Let *view* be what the group is to bring into effect."""
@@ -68,8 +71,10 @@ class Lane:
             await self._arrived.wait()
         while True:
             await asyncio.sleep(max(0.0, self._bucket.ready_at() - self._clock()))
-            self._arrived.clear()
-            wait_s = await uninterrupted(self._bring(), hurry=self._hurry)
+            await self.brake.released()
+            async with self.brake.at_work:
+                self._arrived.clear()
+                wait_s = await uninterrupted(self._bring(), hurry=self._hurry)
             await self._next(wait_s)
 
     async def _next(self, wait_s: float) -> None:

@@ -5,23 +5,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
-from proxyconf import __version__
-from proxyconf.board import AppliedState, Board, NginxState, Pass
+from proxyconf import __version__, tables
+from proxyconf.api import AppliedState, NginxState, Pass, Pause
+from proxyconf.board import Board
 from proxyconf.errors import StateError
-from proxyconf.model import Change, Endpoint, Problem, Route, Snapshot
-from proxyconf.status import ask_confirm, ask_status, serving
+from proxyconf.model import Change, Endpoint, Listing, Problem, Route, Snapshot
+from proxyconf.progress import Progress
+from proxyconf.status import ask_confirm, ask_pause, ask_resume, ask_status, serving
+from proxyconf.units import ListenAddress
 from tests.unit.fakes import listing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+HERE = "127.0.0.1"
+SETTINGS = tables.Status()
 
 
 def board() -> Board:
@@ -39,8 +47,32 @@ def board() -> Board:
     return made
 
 
-def nothing() -> tuple[str, ...]:
-    return ()
+class Scripted:
+    """Stands for what runs.
+
+    Attributes:
+        held: The sources whose listings are held.
+    """
+
+    def __init__(self) -> None:
+        self.board = board()
+        self.clock = 100.0
+        self.progress = Progress(lambda: self.clock)
+        self.held: tuple[str, ...] = ()
+
+    def confirm(self) -> tuple[str, ...]:
+        found, self.held = self.held, ()
+        return found
+
+    async def pause(self, reason: str) -> Pause:
+        pause = Pause(since=7.0, reason=reason)
+        self.board.paused(pause)
+        return pause
+
+    async def resume(self) -> Pause | None:
+        ended = self.board.status().paused
+        self.board.paused(None)
+        return ended
 
 
 @pytest.fixture
@@ -48,35 +80,49 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "status.sock"
 
 
-async def request(path: Path, method: str, what: str) -> int:
+@pytest.fixture
+def program() -> Scripted:
+    return Scripted()
+
+
+async def request(
+    connector: aiohttp.BaseConnector, method: str, what: str, *, said: str = "", accept: str = ""
+) -> tuple[int, str, str]:
+    """Return status, content type and body of an answer."""
     async with (
-        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
-        session.request(method, f"http://proxyconf{what}") as answer,
+        aiohttp.ClientSession(connector=connector) as session,
+        session.request(
+            method, f"http://{HERE}{what}", data=said or None, headers={"Accept": accept or "*/*"}
+        ) as answer,
     ):
-        return answer.status
+        return answer.status, answer.content_type, await answer.text()
 
 
-async def test_everything_comes_through(path: Path) -> None:
-    shown = board()
-    async with serving(path, shown, nothing):
+async def ask(path: Path, what: str, method: str = "GET", *, said: str = "") -> tuple[int, Any]:
+    """Ask on the unix socket; return the status of the answer, and what its JSON says."""
+    code, _, text = await request(aiohttp.UnixConnector(str(path)), method, what, said=said)
+    return code, json.loads(text) if text.startswith("{") else text
+
+
+async def test_everything_comes_through(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
         status = await ask_status(path)
-    assert status == shown.status()
+    assert status == program.board.status()
     assert (status.version, status.pid) == (__version__, os.getpid())
 
 
-async def test_the_answer_is_of_the_moment(path: Path) -> None:
-    shown = board()
-    async with serving(path, shown, nothing):
+async def test_the_answer_is_of_the_moment(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
         assert (await ask_status(path)).state == "applied"
-        shown.waiting("for etcd")
+        program.board.waiting("for etcd")
         assert (await ask_status(path)).state == "waiting"
 
 
-async def test_only_we_may_ask(path: Path) -> None:
+async def test_only_we_may_ask(path: Path, program: Scripted) -> None:
     """Whatever the umask."""
     before = os.umask(0)
     try:
-        async with serving(path, board(), nothing):
+        async with serving(path, program, SETTINGS):
             found = path.stat().st_mode
     finally:
         os.umask(before)
@@ -84,8 +130,8 @@ async def test_only_we_may_ask(path: Path) -> None:
     assert stat.S_IMODE(found) == 0o600
 
 
-async def test_the_socket_goes_with_the_program(path: Path) -> None:
-    async with serving(path, board(), nothing):
+async def test_the_socket_goes_with_the_program(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
         pass
     assert not path.exists()
 
@@ -97,26 +143,20 @@ async def test_the_socket_goes_with_a_program_that_fails(path: Path) -> None:
 
 
 async def fail_while_serving(path: Path) -> None:
-    async with serving(path, board(), nothing):
+    async with serving(path, Scripted(), SETTINGS):
         raise KeyError
 
 
-async def test_the_socket_of_a_killed_one_is_replaced(path: Path) -> None:
+async def test_the_socket_of_a_killed_one_is_replaced(path: Path, program: Scripted) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    async with serving(path, board(), nothing):
+    async with serving(path, program, SETTINGS):
         assert (await ask_status(path)).state == "applied"
 
 
-async def test_confirm_returns_whose_listings_count_now(path: Path) -> None:
-    held = ["etcd", "docker"]
-
-    def confirm() -> tuple[str, ...]:
-        found = tuple(held)
-        held.clear()
-        return found
-
-    async with serving(path, board(), confirm):
+async def test_confirm_returns_whose_listings_count_now(path: Path, program: Scripted) -> None:
+    program.held = ("etcd", "docker")
+    async with serving(path, program, SETTINGS):
         assert await ask_confirm(path) == ("etcd", "docker")
         assert await ask_confirm(path) == ()
 
@@ -125,13 +165,98 @@ async def test_confirm_returns_whose_listings_count_now(path: Path) -> None:
     ("method", "what", "code"),
     [
         pytest.param("GET", "/api/v1/confirm", 405, id="confirm by GET"),
+        pytest.param("GET", "/api/v1/pause", 405, id="pause by GET"),
         pytest.param("POST", "/api/v1/status", 405, id="status by POST"),
         pytest.param("GET", "/", 404, id="something else"),
     ],
 )
-async def test_what_is_not_answered(path: Path, method: str, what: str, code: int) -> None:
-    async with serving(path, board(), nothing):
-        assert await request(path, method, what) == code
+async def test_what_is_not_answered(path: Path, program: Scripted, method: str, what: str, code: int) -> None:
+    async with serving(path, program, SETTINGS):
+        assert (await ask(path, what, method))[0] == code
+
+
+@pytest.mark.parametrize("part", ["routes", "problems", "history"])
+async def test_parts_can_be_asked_for(path: Path, program: Scripted, part: str) -> None:
+    async with serving(path, program, SETTINGS):
+        whole = (await ask(path, "/api/v1/status"))[1]
+        assert await ask(path, f"/api/v1/{part}") == (200, {part: whole[part]})
+    assert whole[part]
+
+
+async def test_pause_and_resume(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
+        assert await ask_resume(path) is None
+        assert await ask_pause(path, "moving") == Pause(since=7.0, reason="moving")
+        assert (await ask_status(path)).paused == Pause(since=7.0, reason="moving")
+        assert await ask_resume(path) == Pause(since=7.0, reason="moving")
+        assert (await ask_status(path)).paused is None
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "answer"),
+    [
+        pytest.param("", 200, {"since": 7.0, "reason": ""}, id="nothing"),
+        pytest.param('{"reason": "x"}', 200, {"since": 7.0, "reason": "x"}, id="a reason"),
+        pytest.param("because", 400, "pause: JSON is malformed", id="no JSON"),
+        pytest.param('{"because": "x"}', 400, "pause: Object contains unknown field", id="another word"),
+    ],
+)
+async def test_what_may_be_said_with_a_pause(
+    path: Path, program: Scripted, said: str, code: int, answer: object
+) -> None:
+    async with serving(path, program, SETTINGS):
+        found = await ask(path, "/api/v1/pause", "POST", said=said)
+    assert found[0] == code
+    assert found[1] == answer if code == 200 else found[1].startswith(answer)
+
+
+async def test_it_is_alive_while_its_loop_moves_on(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
+        program.progress.promise()
+        assert await ask(path, "/healthz") == (200, {"ok": True, "reasons": []})
+        program.clock += 125
+        reason = "no sign of life from the loop that applies changes, 5 s overdue"
+        assert await ask(path, "/healthz") == (503, {"ok": False, "reasons": [reason]})
+
+
+async def test_it_is_ready_while_all_is_applied(path: Path, program: Scripted) -> None:
+    program.board.source_listed(Change(Listing("docker")))
+    async with serving(path, program, SETTINGS):
+        assert await ask(path, "/readyz") == (200, {"ok": True, "reasons": []})
+        program.board.waiting("for etcd")
+        assert await ask(path, "/readyz") == (503, {"ok": False, "reasons": ["waiting: for etcd"]})
+
+
+async def test_metrics_in_both_formats(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
+        for accept in ("", "application/openmetrics-text; version=1.0.0"):
+            code, kind, text = await request(
+                aiohttp.UnixConnector(str(path)), "GET", "/metrics", accept=accept
+            )
+            assert (code, kind) == (200, accept.partition(";")[0] or "text/plain")
+            assert "\nproxyconf_routes 1.0\n" in text
+
+
+async def test_an_address_only_tells(path: Path, program: Scripted) -> None:
+    with socket.create_server((HERE, 0)) as free:
+        port = free.getsockname()[1]
+    async with serving(path, program, tables.Status(address=ListenAddress(f"{HERE}:{port}"))):
+        for what, code in (("/metrics", 200), ("/api/v1/status", 200), ("/healthz", 200)):
+            answer = await request(aiohttp.TCPConnector(), "GET", f":{port}{what}")
+            assert answer[0] == code
+        for what in ("confirm", "pause", "resume"):
+            answer = await request(aiohttp.TCPConnector(), "POST", f":{port}/api/v1/{what}")
+            assert answer[0] == 404
+    assert program.board.status().paused is None
+
+
+async def test_an_address_that_is_taken(path: Path, program: Scripted) -> None:
+    reason = r"listen on .*: address already in use \(set \[status\] address"
+    with socket.create_server((HERE, 0)) as taken:
+        settings = tables.Status(address=ListenAddress(f"{HERE}:{taken.getsockname()[1]}"))
+        with pytest.raises(StateError, match=reason):
+            await serving(path, program, settings).__aenter__()
+    assert not path.exists()
 
 
 async def test_nobody_there(path: Path) -> None:
