@@ -115,7 +115,8 @@ class Nginx(Table, frozen=True, kw_only=True):
         access_log_format: ``combined``, or ``json``: an object in each line.
         default_host: Its routes are also those of unknown hosts, on http. "" for none.
         error_pages: A folder with ``404.html``, ``50x.html`` and so on, in place of what nginx itself says.
-        server_tokens: Mode own: answers of nginx's own tell its version.
+        server_tokens: Mode own: answers of nginx's own tell its version. Default: as nginx has it, or a file
+            in http.d.
     """
 
     mode: Literal["own", "include", "none"] = "own"
@@ -137,7 +138,7 @@ class Nginx(Table, frozen=True, kw_only=True):
     access_log_format: Literal["combined", "json"] = "combined"
     default_host: str = ""
     error_pages: Path | None = None
-    server_tokens: bool = False
+    server_tokens: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be together, by a ValueError."""

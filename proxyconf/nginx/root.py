@@ -91,6 +91,11 @@ class Hosts(NamedTuple):
     page_lines: tuple[Lines, ...] = ()
 
 
+def files_needed(connections: int) -> int:
+    """Return how many files a worker with so many connections may have open: each may be passed on by another."""
+    return 2 * connections + _OTHER_FILES
+
+
 def root_text(
     dialect: Dialect, files: Iterable[str], *, mentioned: Iterable[str], hosts: Hosts, nonce: str
 ) -> bytes:
@@ -132,7 +137,7 @@ def _main(dialect: Dialect) -> Iterator[Lines]:
     level = quoting.identifier(settings.error_log_level)
     yield directive("error_log", quoting.file(folder / "error.log"), level)
     if dialect.root:  # the usual limit of 1,024 files would be 500 proxied connections
-        files = 2 * settings.worker_connections + _OTHER_FILES
+        files = files_needed(settings.worker_connections)
         yield directive("worker_rlimit_nofile", quoting.number(files, at_most=3_000_000))
     # refused inside http
     yield directive("worker_shutdown_timeout", quoting.duration(settings.worker_shutdown_timeout))
@@ -149,8 +154,8 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     yield from _access_log(dialect)
     if dialect.build.keepalive_min_timeout:
         yield directive("keepalive_min_timeout 3s")
-    if not settings.server_tokens:
-        yield directive("server_tokens off")
+    if settings.server_tokens is not None:  # else a file in http.d may say it, and twice is refused
+        yield directive("server_tokens", word("on" if settings.server_tokens else "off"))
     yield proxy_lines(dialect)
     if dialect.https_addresses:
         yield tls_lines(dialect)
