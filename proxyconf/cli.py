@@ -6,25 +6,22 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from proxyconf import __version__, confd, init, report
-from proxyconf.errors import StateError
-from proxyconf.flags import FAILED, USAGE, Commands, configured, guarded, seconds, with_sources
+from proxyconf import __version__, confd, controls, init, report
+from proxyconf.flags import FAILED, USAGE, Commands, answer, configured, guarded, seconds, with_sources
 from proxyconf.log import set_up
 from proxyconf.status import ask_confirm, ask_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from proxyconf.app import Outcome
     from proxyconf.config import Settings
     from proxyconf.flags import Load
     from proxyconf.preview import Preview
-
-T = TypeVar("T")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -197,7 +194,7 @@ def status(load: Load, *, as_json: bool) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    found = _answer(ask_status(app.socket_path(load())))
+    found = answer(ask_status(app.socket_path(load())))
     click.echo(report.as_json(found) if as_json else report.as_text(found))
 
 
@@ -215,8 +212,12 @@ def confirm(load: Load) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    sources = _answer(ask_confirm(app.socket_path(load())))
+    sources = answer(ask_confirm(app.socket_path(load())))
     click.echo(f"confirmed: {', '.join(sources)}" if sources else "nothing is held")
+
+
+for command in (controls.pause, controls.resume, controls.history):
+    main.add_command(command)
 
 
 @main.command()
@@ -237,7 +238,7 @@ def recover(load: Load, timeout: str) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    files = _answer(app.recover(load(), timeout_s=seconds(timeout)))
+    files = answer(app.recover(load(), timeout_s=seconds(timeout)))
     for file in files:
         click.echo(f"put back: {file}")
     if not files:
@@ -292,11 +293,3 @@ def entry() -> None:
     if Path(sys.argv[0]).name == "confd":
         main.commands["confd"].main(prog_name="confd")
     main()
-
-
-def _answer(question: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(question)
-    except StateError as exc:
-        click.echo(f"proxyconf: {exc}", err=True)
-        sys.exit(FAILED)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,29 +18,32 @@ from proxyconf.sources import kinds
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from proxyconf.config import Settings
 
     Load = Callable[[], Settings]
+
+T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 USAGE, FAILED = 2, 1  # exit codes
 _LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
 
 
-class _Command(click.Command):
+class Command(click.Command):
     """Takes the mark that keeps lines as they are, a backspace, from a raw docstring."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the docstring."""
         self.help = (self.help or "").replace("\\b\n", "\b\n")
         super().format_help_text(ctx, formatter)
 
 
-class Commands(_Command, click.Group):
+class Commands(Command, click.Group):
     """Keeps the commands in the order they are written in: the common ones first."""
 
-    command_class = _Command
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return their names."""
@@ -133,6 +137,15 @@ def with_sources(load: Load) -> Settings:
             f" file with -c; {DEFAULT_CONFIG} does not exist)"
         )
     return settings
+
+
+def answer(question: Coroutine[Any, Any, T]) -> T:
+    """Return what the program that runs answers; where it does not, say so, and exit with 1."""
+    try:
+        return asyncio.run(question)
+    except StateError as exc:
+        click.echo(f"proxyconf: {exc}", err=True)
+        sys.exit(FAILED)
 
 
 def seconds(text: str) -> float:

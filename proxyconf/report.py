@@ -12,10 +12,11 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxyconf.board import (
+    from proxyconf.api import (
         CertificateState,
         ChildState,
         Pass,
+        Pause,
         RouteState,
         SourceState,
         Status,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 _PASSES = 5
+_CHANGES = 10
 _ENDPOINTS = 4
 _PROOFS = {"nonce": "proved by nonce: nginx answered with it"}
 _TEMPLATE_PROOFS = {
@@ -37,6 +39,31 @@ _GOOD, _BAD, _WAIT = "green", "red", "yellow"
 def as_json(status: Status) -> str:
     """Return everything, indented."""
     return msgspec.json.format(msgspec.json.encode(status), indent=2).decode()
+
+
+def history_as_json(history: Sequence[Pass]) -> str:
+    """Return all of it, indented."""
+    return msgspec.json.format(msgspec.json.encode(history), indent=2).decode()
+
+
+def history_as_text(history: Sequence[Pass]) -> str:
+    """Return what was attempted, in the order given: cause, changes, steps."""
+    return "\n".join(line for done in history for line in _attempt(done)) or "nothing yet"
+
+
+def _attempt(done: Pass) -> Iterator[str]:
+    colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(done.result, _WAIT)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.at))
+    cause = f", by {', '.join((*done.sources, *done.asked)) or 'nginx'}" if done.steps_ms else ""
+    served = f", served after {done.served_ms:.0f} ms" if done.result == "applied" and done.served_ms else ""
+    yield f"{when} {click.style(done.result, fg=colour)}{cause}{served}"
+    if done.reason:
+        yield f"    {done.reason}"
+    yield from (f"    {change}" for change in done.changed[:_CHANGES])
+    if more := len(done.changed[_CHANGES:]) + done.more:
+        yield f"    and {more} more"
+    if done.steps_ms:
+        yield f"    {', '.join(f'{name} {ms:g}' for name, ms in done.steps_ms.items())} ms"
 
 
 def is_well(status: Status) -> bool:
@@ -98,7 +125,7 @@ def as_text(status: Status) -> str:
 
 
 def _lines(status: Status, now: float) -> Iterator[str]:
-    yield f"proxyconf {status.version}, pid {status.pid}, up {_age(now - status.started)}"
+    yield f"proxyconf {status.version}, pid {status.pid}, up {age(now - status.started)}"
     yield from _nginx_lines(status, now)
     yield from ("", click.style("sources", bold=True))
     for source in status.sources:
@@ -133,6 +160,8 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     bad = sum(template.state in ("refused", "failed") for template in status.templates)
     beside = f" but for {_count(bad, 'template')}" if bad and status.state == "applied" else ""
     yield f"state: {click.style(status.state, fg=colour)}{beside}{reason}"
+    if status.paused:
+        yield _pause_line(status.paused, now)
     nginx = status.nginx
     if nginx.mode == "none":
         return
@@ -146,27 +175,32 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
         yield f"       {nginx.old_workers} old workers finish what they have and hold {held}"
     if status.applied:
         applied = status.applied
-        yield f"applied: {applied.digest[:12]}, {_PROOFS[applied.proof]}, {_age(now - applied.at)} ago"
+        yield f"applied: {applied.digest[:12]}, {_PROOFS[applied.proof]}, {age(now - applied.at)} ago"
 
 
 def _child_line(child: ChildState, now: float) -> str:
-    age = _age(now - child.since)
+    span = age(now - child.since)
     text = {
         "waiting": "is started when the first configuration is in place",
-        "running": f"started by us {age} ago, pid {child.pid}",
+        "running": f"started by us {span} ago, pid {child.pid}",
         "adopted": f"pid {child.pid} ran before we did, and is left running at our end",
         "down": click.style(child.reason, fg=_BAD),
-        "stopping": f"pid {child.pid} finishes the requests that it has, for {age} now",
+        "stopping": f"pid {child.pid} finishes the requests that it has, for {span} now",
     }[child.state]
     return f"{text}, {_count(child.restarts, 'restart')}" if child.restarts else text
 
 
+def _pause_line(pause: Pause, now: float) -> str:
+    said = f" ({pause.reason})" if pause.reason else ""
+    return f"paused: for {age(now - pause.since)}{said}; nothing is applied until proxyconf resume"
+
+
 def _source_line(source: SourceState, now: float) -> str:
     colour = {"watching": _GOOD, "lost": _BAD}.get(source.state, _WAIT)
-    text = f"{source.name}: {click.style(source.state, fg=colour)} for {_age(now - source.since)}"
+    text = f"{source.name}: {click.style(source.state, fg=colour)} for {age(now - source.since)}"
     if source.listed_at is not None:
         text += (
-            f", {_count(source.entries, 'entry', 'entries')}, last change {_age(now - source.listed_at)} ago"
+            f", {_count(source.entries, 'entry', 'entries')}, last change {age(now - source.listed_at)} ago"
         )
     if source.revision:
         text += f", revision {source.revision}"
@@ -184,7 +218,7 @@ def _route_line(route: RouteState) -> str:
 def _certificate_line(certificate: CertificateState, now: float) -> str:
     left_s = certificate.not_after - now
     day = time.strftime("%Y-%m-%d", time.gmtime(certificate.not_after))
-    end = f"until {day}, {_age(left_s)} from now" if left_s > 0 else click.style(f"expired on {day}", fg=_BAD)
+    end = f"until {day}, {age(left_s)} from now" if left_s > 0 else click.style(f"expired on {day}", fg=_BAD)
     return f"{certificate.name}: {', '.join(certificate.names)} {end}"
 
 
@@ -192,14 +226,14 @@ def _template_line(template: TemplateState, now: float) -> str:
     colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(template.state, _WAIT)
     text = f"{template.dest} <- {template.src}: {click.style(template.state, fg=colour)}"
     if template.state == "applied" and template.applied_at is not None:
-        return f"{text} {_age(now - template.applied_at)} ago, {_TEMPLATE_PROOFS[template.proof]}"
-    return f"{text} for {_age(now - template.since)}: {template.reason}" if template.reason else text
+        return f"{text} {age(now - template.applied_at)} ago, {_TEMPLATE_PROOFS[template.proof]}"
+    return f"{text} for {age(now - template.since)}: {template.reason}" if template.reason else text
 
 
 def _pass_line(done: Pass, now: float) -> str:
     steps = ", ".join(f"{name} {ms:g}" for name, ms in done.steps_ms.items())
     changed = ", ".join(done.changed[:3]) + (" ..." if len(done.changed) > 3 else "")
-    what = f"{_age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
+    what = f"{age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
     if done.result == "applied" and steps:
         return f"{what}; served after {done.served_ms:.0f} ms ({steps})"
     return f"{what}; {done.reason}" if done.reason else what
@@ -209,7 +243,8 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """Return a span of time in words, roughly."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

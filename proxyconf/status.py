@@ -16,7 +16,18 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from proxyconf.api import Because, Confirmed, Health, History, Pause, Problems, Resumed, Routes, Status
+from proxyconf.api import (
+    Because,
+    Confirmed,
+    Health,
+    History,
+    Pass,
+    Pause,
+    Problems,
+    Resumed,
+    Routes,
+    Status,
+)
 from proxyconf.errors import StateError
 from proxyconf.health import liveness, readiness
 from proxyconf.metrics import Metrics
@@ -194,6 +205,15 @@ async def ask_status(path: Path) -> Status:
         StateError: It does not answer.
     """
     return await _ask(path, "GET", "status", Status)
+
+
+async def ask_history(path: Path) -> list[Pass]:
+    """Ask the program that runs what it did; the newest comes last.
+
+    Raises:
+        StateError: It does not answer.
+    """
+    return (await _ask(path, "GET", "history", History)).history
 
 
 async def ask_confirm(path: Path) -> tuple[str, ...]:

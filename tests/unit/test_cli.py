@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "once", "render", "check", "status", "confirm", "recover", "confd")
+COMMANDS = (
+    *("run", "once", "render", "check", "status", "confirm", "pause", "resume", "history", "recover"),
+    "confd",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +198,7 @@ def test_check_that_fails(installed: Installed, more: list[str], message: str) -
     assert re.fullmatch(rf"proxyconf: [^\n]*{message}[^\n]*\n", result.stderr)
 
 
-@pytest.mark.parametrize("command", ["status", "confirm"])
+@pytest.mark.parametrize("command", ["status", "confirm", "pause", "resume", "history"])
 def test_nobody_to_ask(installed: Installed, command: str) -> None:
     """It needs no source to be named."""
     result = call(command, "--state", str(installed.state))

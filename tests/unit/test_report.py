@@ -9,9 +9,9 @@ import click
 import msgspec
 import pytest
 
-from proxyconf.board import AppliedState, NginxState, Pass, RouteState, SourceState, Status
+from proxyconf.api import AppliedState, NginxState, Pass, Pause, RouteState, SourceState, Status
 from proxyconf.model import Idle, Problem
-from proxyconf.report import as_json, as_text, outcome_line
+from proxyconf.report import as_json, as_text, history_as_json, history_as_text, outcome_line
 
 NOW = 1_700_000_000.0
 NGINX = NginxState(mode="own", root="/s/nginx/nginx.conf", version="1.22.1", running=True, start="nginx -c x")
@@ -111,6 +111,16 @@ def test_what_a_person_wants_to_know() -> None:
             id="a problem",
         ),
         pytest.param(
+            status(paused=Pause(since=NOW - 300, reason="moving")),
+            "paused: for 5 min (moving); nothing is applied until proxyconf resume",
+            id="paused for a reason",
+        ),
+        pytest.param(
+            status("paused", reason="1 change waits", paused=Pause(since=NOW - 3)),
+            "paused: for 3 s; nothing is applied until proxyconf resume",
+            id="paused",
+        ),
+        pytest.param(
             status(idle=[Idle("web-1", "it has ended")]), "  web-1: it has ended", id="an idle container"
         ),
         pytest.param(status(started=NOW - 3 * 86400), "proxyconf 1.2.3, pid 42, up 3 d", id="days"),
@@ -167,6 +177,39 @@ def test_the_last_changes_come_newest_first() -> None:
 )
 def test_a_change(done: Pass, line: str) -> None:
     assert lines(status(history=[done]))[-1] == line
+
+
+DONE = Pass(
+    at=NOW - 9,
+    result="applied",
+    sources=("etcd",),
+    asked=("resume",),
+    changed=tuple(f"+ {number}" for number in range(12)),
+    more=4900,
+    served_ms=45.6,
+    steps_ms={"render": 0.25, "check": 12.0},
+)
+
+
+def test_the_history_of_attempts() -> None:
+    """What caused each, what it changed, what each step took; in the order given."""
+    early, late = (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) for at in (NOW - 9, NOW))
+    refused = Pass(at=NOW, result="refused", reason="bad", changed=("- a",), steps_ms={"check": 3.0})
+    template = Pass(at=NOW, result="applied", changed=("~ /etc/x",))
+    assert click.unstyle(history_as_text([DONE, refused, template])).splitlines() == [
+        f"{early} applied, by etcd, resume, served after 46 ms",
+        *(f"    + {number}" for number in range(10)),
+        "    and 4902 more",
+        "    render 0.25, check 12 ms",
+        f"{late} refused, by nginx",
+        "    bad",
+        "    - a",
+        "    check 3 ms",
+        f"{late} applied",
+        "    ~ /etc/x",
+    ]
+    assert history_as_text([]) == "nothing yet"
+    assert msgspec.json.decode(history_as_json([DONE, refused]), type=list[Pass]) == [DONE, refused]
 
 
 def test_the_state_has_a_colour() -> None:

@@ -1,0 +1,93 @@
+"""The commands that steer the program that runs, and show what it did: pause, resume, history."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from proxyconf import report
+from proxyconf.errors import StateError
+from proxyconf.flags import Command, answer, configured
+from proxyconf.state import State
+from proxyconf.status import ask_history, ask_pause, ask_resume
+
+if TYPE_CHECKING:
+    from proxyconf.api import Pause
+    from proxyconf.config import Settings
+    from proxyconf.flags import Load
+
+
+@click.command(cls=Command)
+@configured
+@click.option("--because", default="", metavar="TEXT", help="Why, for those who see that it is paused.")
+def pause(load: Load, because: str) -> None:
+    r"""Apply nothing until `resume`: no file is written, and nothing checked or reloaded.
+
+    \b
+    Examples:
+      proxyconf pause
+      proxyconf pause --because "moving the database until noon"
+
+    What is under way is waited for. The sources go on being followed, and status says what waits. A pause
+    lasts until it is ended, also across a new start of proxyconf: who has paused it wants that.
+    """
+    from proxyconf import app  # noqa: PLC0415 - --help need not load it
+
+    answer(ask_pause(app.socket_path(load()), because))
+    click.echo("paused: nothing is applied until proxyconf resume")
+
+
+@click.command(cls=Command)
+@configured
+def resume(load: Load) -> None:
+    r"""End a pause: what has come meanwhile is applied at once.
+
+    \b
+    Example:
+      proxyconf resume
+
+    Where no proxyconf runs, the next one will apply again.
+    """
+    ended = answer(_resume(load()))
+    if ended is None:
+        click.echo("nothing was paused")
+        return
+    reason = f" ({ended.reason})" if ended.reason else ""
+    click.echo(f"resumed after {report.age(time.time() - ended.since)}{reason}")
+
+
+async def _resume(settings: Settings) -> Pause | None:
+    from proxyconf import app  # noqa: PLC0415 - as above
+
+    state = State(app.state_path(settings))
+    noted = state.load_pause()
+    try:
+        return await ask_resume(app.socket_path(settings))
+    except StateError:
+        if noted is None:
+            raise
+    with state.locked():  # it may run all the same, and not answer
+        state.end_pause()
+    return noted
+
+
+@click.command(cls=Command)
+@configured
+@click.option("-n", "--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="Everything of these, for machines.")
+def history(load: Load, last: int, *, as_json: bool) -> None:
+    r"""Show what was applied, the newest last: what caused it, what it changed, how long each step took.
+
+    \b
+    Examples:
+      proxyconf history
+      proxyconf history -n 100 --json | jq '.[] | select(.result != "applied")'
+
+    The running proxyconf remembers the last hundred attempts that changed something; the log has all.
+    """
+    from proxyconf import app  # noqa: PLC0415 - as above
+
+    found = answer(ask_history(app.socket_path(load())))[-last:]
+    click.echo(report.history_as_json(found) if as_json else report.history_as_text(found))
