@@ -259,3 +259,25 @@ async def test_a_reload_that_was_left_undone_waits_for_no_view() -> None:
         lane.want(seen := view(a="1"))
         await lane.settled.wait()
         assert group.brought[1:] == [(1, seen)]
+
+
+async def test_a_lane_that_is_held_does_nothing() -> None:
+    """Neither for a view nor for what is due; what is under way ends, and the newest view counts then."""
+    group = FakeGroup()
+    group.takes_s = 2
+    async with running(group) as lane:
+        lane.want(view(a="1"))
+        await asyncio.sleep(1)
+        lane.brake.hold()
+        await lane.brake.at_rest()
+        assert now() == 2
+        group.due = True
+        lane.want(view(a="2"))
+        await asyncio.sleep(20)
+        assert group.times() == [0]
+        newest = view(a="3")
+        lane.want(newest)
+        lane.brake.release()
+        await asyncio.sleep(1)
+    assert group.times() == [0, 22]
+    assert group.brought[-1][1] is newest

@@ -243,3 +243,28 @@ def test_a_listing_that_could_not_be_saved_is_saved_later(state: State) -> None:
     blocked.rmdir()
     state.save_listings((ETCD,))
     assert State(state.path).load_listings() == (ETCD,)
+
+
+def test_a_pause_outlives_the_process(state: State) -> None:
+    assert state.load_pause() is None
+    noted = state.save_pause("moving \N{SNOWMAN}")
+    assert State(state.path).load_pause() == noted
+    assert (noted.reason, mode(state.path / "paused")) == ("moving \N{SNOWMAN}", 0o600)
+    state.end_pause()
+    state.end_pause()
+    assert state.load_pause() is None
+
+
+def test_a_pause_may_be_noted_by_hand(state: State) -> None:
+    (state.path / "paused").write_bytes(b"a \xff\n")
+    os.utime(state.path / "paused", (5, 5))
+    found = state.load_pause()
+    assert found is not None
+    assert (found.since, found.reason) == (5.0, "a \ufffd")
+
+
+def test_a_pause_that_can_not_be_ended(state: State) -> None:
+    (state.path / "paused").mkdir()
+    assert state.load_pause() is None
+    with pytest.raises(StateError, match=r"remove .*/paused: .* \(run as its owner\)"):
+        state.end_pause()
