@@ -20,7 +20,8 @@ from proxyconf.errors import (
     UsageError,
 )
 from proxyconf.groups import undo
-from proxyconf.house import House, follow
+from proxyconf.design import follow
+from proxyconf.house import House
 from proxyconf.resources.folder import Resources
 from proxyconf.routing import Reader
 from proxyconf.snapshot import merge

@@ -156,6 +156,10 @@ class Apply:
         for one in self._certificates.found.by_name.values():
             yield CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
 
+    def file_of(self, kind: str, name: str) -> str:
+        """Return the file of a part that nginx serves; "" where it serves none of that kind and name."""
+        return self._verdicts.file_of(kind, name)
+
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.
 

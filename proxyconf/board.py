@@ -23,6 +23,7 @@ from proxyconf.api import (
     TemplateState,
 )
 from proxyconf.model import Problem, Snapshot
+from proxyconf.since import Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
@@ -58,6 +59,8 @@ class Board:
         nginx: What is known of it from the start.
 
     Attributes:
+        snapshot: What should be served.
+        since: Since when what is served is.
         in_place: Set once this run has put a checked configuration in place, or found that nginx serves it.
         moved: Set when what it says in short has changed: states, and what is served; who waits clears it.
     """
@@ -70,7 +73,8 @@ class Board:
         self._status.behind_since = self._status.started
         self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
         self._templates: dict[str, TemplateState] = {}
-        self._snapshot = Snapshot()
+        self.snapshot = Snapshot()
+        self.since = Since()
         self._problems: tuple[Problem, ...] = ()
         self._history: deque[Pass] = deque(maxlen=_HISTORY)
         self._observers: list[Callable[[Pass], object]] = []
@@ -79,22 +83,17 @@ class Board:
         """Tell *observer* of every attempt that did something, also of those that are not told again."""
         self._observers.append(observer)
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """What should be served."""
-        return self._snapshot
-
     def status(self) -> Status:
         """Return everything there is to say."""
         status = self._status
         status.sources = list(self._sources.values())
-        status.routes = [_route(route, self._snapshot) for route in self._snapshot.routes]
+        status.routes = [_route(route, self.snapshot) for route in self.snapshot.routes]
         status.templates = list(self._templates.values())
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
         if status.child and status.child.reason:
             status.problems.append(Problem("nginx", status.child.command, status.child.reason))
-        status.idle = list(self._snapshot.idle)
+        status.idle = list(self.snapshot.idle)
         status.history = list(self._history)
         if self.nginx.mode == "none" and status.state == "applied" and status.templates:
             worst = min(status.templates, key=lambda one: _FROM_WORST.index(one.state))
@@ -142,7 +141,7 @@ class Board:
 
     def snapshot_made(self, snapshot: Snapshot, problems: Iterable[Problem]) -> None:
         """Note what should be served, and what had to be left out; log the problems that came and went."""
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         before, self._problems = set(self._problems), tuple(problems)
         for problem in self._problems:
             if problem not in before:
@@ -162,6 +161,7 @@ class Board:
         was_installed = self._status.state == "installed"
         self._status.applied = applied
         self.nginx.running = True
+        self.since.note(self.snapshot, done.at)
         if not (self._enter("applied", "") or done.changed or "proof" in done.steps_ms):
             return
         self._observed(done)
@@ -170,7 +170,7 @@ class Board:
         told = {
             "sources": ", ".join(done.sources) or "none",
             "changed": _in_short(done.changed),
-            "routes": len(self._snapshot.routes),
+            "routes": len(self.snapshot.routes),
             "digest": applied.digest[:12],
         }
         if was_installed:  # what it waited for was nginx, so its time is not ours

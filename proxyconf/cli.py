@@ -216,7 +216,7 @@ def confirm(load: Load) -> None:
     click.echo(f"confirmed: {', '.join(sources)}" if sources else "nothing is held")
 
 
-for command in (controls.pause, controls.resume, controls.history):
+for command in (controls.explain, controls.history, controls.pause, controls.resume):
     main.add_command(command)
 
 

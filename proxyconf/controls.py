@@ -1,7 +1,8 @@
-"""The commands that steer the program that runs, and show what it did: pause, resume, history."""
+"""The commands that steer the program that runs, and show what it did: pause, resume, history, explain."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ import click
 
 from proxyconf import report
 from proxyconf.errors import StateError
-from proxyconf.flags import Command, answer, configured
+from proxyconf.flags import FAILED, Command, answer, configured
 from proxyconf.state import State
-from proxyconf.status import ask_history, ask_pause, ask_resume
+from proxyconf.status import ask_explain, ask_history, ask_pause, ask_resume
 
 if TYPE_CHECKING:
     from proxyconf.api import Pause
@@ -75,6 +76,33 @@ async def _resume(settings: Settings) -> Pause | None:
 
 @click.command(cls=Command)
 @configured
+@click.argument("what")
+@click.option("--json", "as_json", is_flag=True, help="The same, for machines.")
+def explain(load: Load, what: str, *, as_json: bool) -> None:
+    r"""Say why a host, a container or a key is served, or is not.
+
+    \b
+    Examples:
+      proxyconf explain app.example.com/api
+      proxyconf explain my-container
+      proxyconf explain services/web/1
+
+    WHAT is a host with or without a path, a container's name or the beginning of its id, or a key. The
+    answer goes from what a source said, and when, to the part of the configuration that nginx has proved:
+    address and port and why those, options, health, rivals; or the reason why not, and the mend.
+
+    Exit codes: 0 it is served; 1 it is not, or nothing answers; 2 it is no question.
+    """
+    from proxyconf import app  # noqa: PLC0415 - as above
+
+    found = answer(ask_explain(app.socket_path(load()), what))
+    click.echo(report.as_json(found) if as_json else report.explanation_as_text(found))
+    if not found.is_served:
+        sys.exit(FAILED)
+
+
+@click.command(cls=Command)
+@configured
 @click.option("-n", "--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Everything of these, for machines.")
 def history(load: Load, last: int, *, as_json: bool) -> None:
@@ -90,4 +118,4 @@ def history(load: Load, last: int, *, as_json: bool) -> None:
     from proxyconf import app  # noqa: PLC0415 - as above
 
     found = answer(ask_history(app.socket_path(load())))[-last:]
-    click.echo(report.history_as_json(found) if as_json else report.history_as_text(found))
+    click.echo(report.as_json(found) if as_json else report.history_as_text(found))

@@ -10,101 +10,37 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from proxyconf.apply import Apply
 from proxyconf.board import Board, NginxState
 from proxyconf.changes import ChangeQueue
-from proxyconf.errors import ProxyconfError, StateError, UsageError
-from proxyconf.groups.plan import Around, plan
+from proxyconf.design import make_design
+from proxyconf.errors import ProxyconfError, StateError
+from proxyconf.explain.answer import Known
+from proxyconf.explain.ask import explain
 from proxyconf.groups.undo import recover
 from proxyconf.intake import Intake
-from proxyconf.model import covers
-from proxyconf.nginx.reach import reach_nginx
-from proxyconf.outfit import Outfit
 from proxyconf.reconciler import Reconciler
-from proxyconf.resources.folder import Resources, read_resources, with_last_good
-from proxyconf.resources.jinja import Templates
-from proxyconf.resources.lookups import Lookups
-from proxyconf.sources import has_keys, open_source
+from proxyconf.resources.folder import Resources
 from proxyconf.supervisor import keep_watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proxyconf.api import Pause
     from proxyconf.config import Settings
+    from proxyconf.design import Design
+    from proxyconf.explain.answer import Explanation
     from proxyconf.groups.lane import Lane
     from proxyconf.model import Change, Problem
-    from proxyconf.sources import Source
     from proxyconf.state import State
-    from proxyconf.tables import Nginx, SourcePolicy
 
 log = structlog.get_logger(__name__)
 
-_ALL = ("/",)
 _FINISH_S = 2.0  # a reload takes a tenth of that, and requests under way are waited for, too
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """A source, and what it was made from.
-
-    Attributes:
-        needs: The key prefixes it was asked for; all, where there are none to ask for.
-    """
-
-    source: Source
-    values: Mapping[str, Any]
-    needs: tuple[str, ...]
-
-    def is_like(self, other: Followed | None) -> bool:
-        """Tell whether the two would say the same."""
-        return other is not None and (self.values, self.needs) == (other.values, other.needs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Design:
-    """What settings come to."""
-
-    followed: Mapping[str, Followed]
-    resources: Resources
-    outfit: Outfit
-    nginx: NginxState
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return needs_of(self.resources)
-
-    @property
-    def policies(self) -> dict[str, SourcePolicy]:
-        return {name: one.source.policy for name, one in self.followed.items()}
-
-
-def follow(settings: Settings, resources: Resources) -> dict[str, Followed]:
-    """Make the configured sources, by name, each told what the templates need.
-
-    Raises:
-        UsageError: A key is unknown or its value wrong.
-    """
-    needs = needs_of(resources)
-    return {
-        table.name: Followed(open_source(table, needs), table.values, needs if has_keys(table) else _ALL)
-        for table in settings.sources
-    }
-
-
-def needs_of(resources: Resources) -> tuple[str, ...]:
-    """Return the key prefixes that templates want, without those that another one covers."""
-    needs: list[str] = []
-    for need in sorted({need for one in resources.resources for need in one.needs}):
-        if not any(covers(other, need) for other in needs):
-            needs.append(need)
-    return tuple(needs)
 
 
 class House:
@@ -115,7 +51,7 @@ class House:
         progress: Whether the loop that applies changes moves on.
     """
 
-    def __init__(self, settings: Settings, state: State, board: Board, design: _Design) -> None:
+    def __init__(self, settings: Settings, state: State, board: Board, design: Design) -> None:
         self.board = board
         self._settings = settings
         self._state = state
@@ -146,7 +82,7 @@ class House:
         except StateError as exc:  # its group tries again, and says so; the others must not wait for it
             log.error("template.not_recovered", reason=str(exc))  # noqa: TRY400 - no bug
         board = Board((), NginxState(mode="", root=""))
-        house = cls(settings, state, board, await _design(settings, state, board, Resources()))
+        house = cls(settings, state, board, await make_design(settings, state, board, Resources()))
         house._tell("proxyconf.started")
         if pause := await asyncio.to_thread(state.load_pause):
             house._hold(pause)
@@ -203,6 +139,23 @@ class House:
             self._reconciler.ask("confirm")
         return confirmed
 
+    def explain(self, question: str) -> Explanation:
+        """Say why a host, a container or a key is served, or is not.
+
+        Raises:
+            BadValueError: It is no question.
+        """
+        apply = self._design.outfit.apply
+        known = Known(
+            self._intake.listings(),
+            self._intake.claims(),
+            self.board.snapshot,
+            self.board.status(),
+            self.board.since,
+            apply.file_of if apply else lambda _kind, _name: "",
+        )
+        return explain(question, known)
+
     async def pause(self, reason: str) -> Pause:
         """Apply nothing from now on, also after a new start; return when what was under way has ended.
 
@@ -252,7 +205,7 @@ class House:
         async with self._changing:
             try:
                 settings = await asyncio.to_thread(read)
-                design = await _design(settings, self._state, self.board, self._design.resources)
+                design = await make_design(settings, self._state, self.board, self._design.resources)
             except ProxyconfError as exc:
                 log.error("configuration.refused", reason=f"{exc}; going on with the one before")  # noqa: TRY400 - no bug
                 self.look_again()
@@ -262,7 +215,7 @@ class House:
                 self._reconciler.wear(design.outfit)
         await self._reconciler.looked.wait()
 
-    async def _change(self, settings: Settings, design: _Design) -> None:
+    async def _change(self, settings: Settings, design: Design) -> None:
         """End what is not wanted any more, and let what stays know."""
         for key in ("state", "status", "exec"):
             if getattr(settings.tables, key) != getattr(self._settings.tables, key):
@@ -323,73 +276,3 @@ async def _end(tasks: list[asyncio.Task[NoReturn]]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
-
-
-async def _design(settings: Settings, state: State, board: Board, before: Resources) -> _Design:
-    """Make the parts of *settings*; *before*: what was read the last time."""
-    tables = settings.tables
-    resources = await asyncio.to_thread(lambda: with_last_good(read_resources(settings), before))
-    _refuse_unchecked(tables.nginx, resources, state)
-    followed = follow(settings, resources)
-    apply, known = await _open_site(settings, state)
-    lookups = Lookups()
-    around = Around(
-        state=state,
-        templates=Templates(tables.confd.dir / "templates"),
-        lookups=lookups,
-        confd=tables.confd,
-        pace=tables.pace,
-        site=_main_file(tables.nginx, known),
-        binary=tables.nginx.binary,
-        note=board.template_noted,
-    )
-    made = await plan(resources.resources, around)
-
-    def problems() -> tuple[Problem, ...]:
-        return (*resources.problems, *resources.warnings, *lookups.problems)
-
-    outfit = Outfit(tables, apply, made.joined, made.lanes, problems)
-    return _Design(followed, resources, outfit, known)
-
-
-def _refuse_unchecked(nginx: Nginx, resources: Resources, state: State) -> None:
-    """Refuse templates for an nginx in another container, which could not be asked about them from here."""
-    if nginx.mode == "none" or not nginx.via.container:
-        return
-    ours = (state.nginx / "main.d", state.nginx / "http.d")
-    main = str(state.nginx / "nginx.conf")
-    for resource in resources.resources:
-        # a check of our main file would look for its master by the pid file, too
-        if resource.dest.parent in ours or (resource.check and main in str(resource.check.line)):
-            raise UsageError(
-                f"template {resource.dest}: can't be checked in an nginx that is in another container"
-                f' ([nginx] via = {nginx.via!r}; set via = "local", or write the file by hand)'
-            )
-
-
-async def _open_site(settings: Settings, state: State) -> tuple[Apply | None, NginxState]:
-    nginx = settings.tables.nginx
-    if nginx.mode == "none":
-        return None, NginxState(mode=nginx.mode, root="")
-    here = await reach_nginx(settings, state.nginx, state.token())
-    apply = Apply(
-        folder=here.folder,
-        renderer=here.renderer,
-        control=here.control,
-        prober=here.prober,
-        certificates=here.certificates,
-    )
-    known = NginxState(
-        mode=nginx.mode,
-        root=str(here.folder.root),
-        version=apply.version,
-        start=here.start,
-    )
-    return apply, known
-
-
-def _main_file(nginx: Nginx, known: NginxState) -> Path | None:
-    """Return the main file of the nginx that has the site; None where its program can't be run from here."""
-    if nginx.via.container:
-        return None
-    return {"none": None, "own": Path(known.root), "include": nginx.conf}[nginx.mode]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.app import look, state_path
+from proxyconf.design import follow
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.groups.draft import drafts
-from proxyconf.house import follow
 from proxyconf.intake import Intake
 from proxyconf.nginx.addition_folders import AdditionFolders
 from proxyconf.nginx.additions import with_originals

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Status,
         TemplateState,
     )
+    from proxyconf.explain.answer import Explanation, Link
 
 _PASSES = 5
 _CHANGES = 10
@@ -36,14 +37,9 @@ _TEMPLATE_PROOFS = {
 _GOOD, _BAD, _WAIT = "green", "red", "yellow"
 
 
-def as_json(status: Status) -> str:
-    """Return everything, indented."""
-    return msgspec.json.format(msgspec.json.encode(status), indent=2).decode()
-
-
-def history_as_json(history: Sequence[Pass]) -> str:
+def as_json(found: Status | Explanation | Sequence[Pass]) -> str:
     """Return all of it, indented."""
-    return msgspec.json.format(msgspec.json.encode(history), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
 
 
 def history_as_text(history: Sequence[Pass]) -> str:
@@ -146,6 +142,19 @@ def _lines(status: Status, now: float) -> Iterator[str]:
         yield from ("", click.style("last changes", bold=True))
         for done in reversed(status.history[-_PASSES:]):
             yield f"  {_pass_line(done, now)}"
+
+
+def explanation_as_text(answer: Explanation) -> str:
+    """Return the verdict, and below it the chain."""
+    verdict = click.style(answer.verdict, fg=_GOOD if answer.is_served else _BAD, bold=True)
+    return "\n".join((verdict, *_link_lines(answer.chain, "  ")))
+
+
+def _link_lines(links: Sequence[Link], indent: str) -> Iterator[str]:
+    for link in links:
+        what = click.style(link.what, fg=_BAD) if link.is_bad else click.style(link.what, bold=True)
+        yield f"{indent}{what}: {link.says}"
+        yield from _link_lines(link.links, f"{indent}  ")
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:

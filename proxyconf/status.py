@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
@@ -28,12 +29,13 @@ from proxyconf.api import (
     Routes,
     Status,
 )
-from proxyconf.errors import StateError
+from proxyconf.errors import BadValueError, StateError, UsageError
+from proxyconf.explain.answer import Explanation
 from proxyconf.health import liveness, readiness
 from proxyconf.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from proxyconf import tables
@@ -60,6 +62,14 @@ class Program(Protocol):
 
     board: Board
     progress: Progress
+
+    def explain(self, question: str) -> Explanation:
+        """Say why a host, a container or a key is served, or is not.
+
+        Raises:
+            BadValueError: It is no question.
+        """
+        ...
 
     def confirm(self) -> tuple[str, ...]:
         """Believe the listings that are held; return their sources."""
@@ -117,6 +127,12 @@ def _tells(program: Program, settings: tables.Status) -> dict[tuple[str, str], H
     async def history(_: web.Request) -> web.Response:
         return _json(History(board.status().history))
 
+    async def explained(request: web.Request) -> web.Response:
+        try:
+            return _json(program.explain(request.query.get("what", "")))
+        except BadValueError as exc:
+            raise web.HTTPBadRequest(text=f"{exc}\n") from exc
+
     return {
         ("GET", "/healthz"): healthz,
         ("GET", "/readyz"): readyz,
@@ -125,6 +141,7 @@ def _tells(program: Program, settings: tables.Status) -> dict[tuple[str, str], H
         ("GET", "/api/v1/routes"): routes,
         ("GET", "/api/v1/problems"): problems,
         ("GET", "/api/v1/history"): history,
+        ("GET", "/api/v1/explain"): explained,
     }
 
 
@@ -204,7 +221,7 @@ async def ask_status(path: Path) -> Status:
     Raises:
         StateError: It does not answer.
     """
-    return await _ask(path, "GET", "status", Status)
+    return await _ask(path, "GET status", Status)
 
 
 async def ask_history(path: Path) -> list[Pass]:
@@ -213,7 +230,17 @@ async def ask_history(path: Path) -> list[Pass]:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "GET", "history", History)).history
+    return (await _ask(path, "GET history", History)).history
+
+
+async def ask_explain(path: Path, question: str) -> Explanation:
+    """Ask the program that runs why a host, a container or a key is served, or is not.
+
+    Raises:
+        UsageError: It is no question.
+        StateError: It does not answer.
+    """
+    return await _ask(path, "GET explain", Explanation, asked={"what": question})
 
 
 async def ask_confirm(path: Path) -> tuple[str, ...]:
@@ -222,7 +249,7 @@ async def ask_confirm(path: Path) -> tuple[str, ...]:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "POST", "confirm", Confirmed)).sources
+    return (await _ask(path, "POST confirm", Confirmed)).sources
 
 
 async def ask_pause(path: Path, reason: str) -> Pause:
@@ -231,7 +258,8 @@ async def ask_pause(path: Path, reason: str) -> Pause:
     Raises:
         StateError: It does not answer.
     """
-    return await _ask(path, "POST", "pause", Pause, said=Because(reason), timeout_s=_PAUSE_TIMEOUT_S)
+    because = msgspec.json.encode(Because(reason))
+    return await _ask(path, "POST pause", Pause, body=because, timeout_s=_PAUSE_TIMEOUT_S)
 
 
 async def ask_resume(path: Path) -> Pause | None:
@@ -240,28 +268,31 @@ async def ask_resume(path: Path) -> Pause | None:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "POST", "resume", Resumed)).paused
+    return (await _ask(path, "POST resume", Resumed)).paused
 
 
 async def _ask(
     path: Path,
-    method: str,
-    what: str,
+    request: str,
     into: type[T],
     *,
-    said: Because | None = None,
+    asked: Mapping[str, str] | None = None,
+    body: bytes | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> T:
+    method, _, what = request.partition(" ")
+    url = f"http://proxyconf/api/v1/{what}"
     timeout = aiohttp.ClientTimeout(total=timeout_s)
-    body = msgspec.json.encode(said) if said else None
     try:
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)), timeout=timeout) as session,
-            session.request(
-                method, f"http://proxyconf/api/v1/{what}", data=body, raise_for_status=True
-            ) as answer,
+            session.request(method, url, params=asked, data=body) as answer,
         ):
-            return msgspec.json.decode(await answer.read(), type=into)
+            said = await answer.read()
+            if answer.status == HTTPStatus.BAD_REQUEST:
+                raise UsageError(said.decode(errors="replace").strip())
+            answer.raise_for_status()
+            return msgspec.json.decode(said, type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:
         # what aiohttp makes of an OSError speaks of TLS
         system = exc.strerror if isinstance(exc, OSError) else None

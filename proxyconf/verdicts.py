@@ -104,6 +104,11 @@ class Verdicts:
             self._good = {(part.kind, part.name): part for part in self._latest.parts}
             self._earlier = {}
 
+    def file_of(self, kind: str, name: str) -> str:
+        """Return the file of a part that is proved; "" for none."""
+        found = self._good.get((kind, name))
+        return found.file if found else ""
+
     async def judge(
         self,
         snapshot: Snapshot,

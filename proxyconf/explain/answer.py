@@ -36,6 +36,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to ``GET /api/v1/explain?what=QUESTION``.
 
     Attributes:
+        question: What was asked.
         is_served: nginx passes requests on, as it has proved.
         verdict: In a line.
         chain: From what was seen to what is served.

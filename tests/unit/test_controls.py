@@ -52,6 +52,19 @@ def said(installed: Installed, *command: str) -> dict[str, object]:
     return dict(json.loads(text)) if text else {}
 
 
+def test_explained(installed: Installed) -> None:
+    """The exit code says whether it is served; what is no question is a mistake in use."""
+    state = ("--state", str(installed.state))
+    with running(installed):
+        done = call("explain", "nobody.test", *state)
+        assert done.exit_code == 1
+        assert done.stdout.startswith("no route is for it: the default server answers (is it spelled as in ")
+        assert not json.loads(call("explain", "nobody.test", "--json", *state).stdout)["is_served"]
+        wrong = call("explain", "no host!", *state)
+        assert wrong.exit_code == 2
+        assert "write HOST, HOST/PATH" in wrong.stderr
+
+
 def test_paused_and_resumed(installed: Installed) -> None:
     """It outlives the program; what has come meanwhile comes into effect at the end."""
     state = ("--state", str(installed.state))

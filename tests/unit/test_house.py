@@ -10,9 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxyconf import config
+from proxyconf.design import follow, needs_of
 from proxyconf.errors import Shutdown, UsageError
 from proxyconf.groups.undo import Undo
-from proxyconf.house import House, follow, needs_of
+from proxyconf.house import House
 from proxyconf.model import Listing
 from proxyconf.resources.folder import Resources
 from proxyconf.resources.table import Resource

@@ -11,7 +11,7 @@ import pytest
 
 from proxyconf.api import AppliedState, NginxState, Pass, Pause, RouteState, SourceState, Status
 from proxyconf.model import Idle, Problem
-from proxyconf.report import as_json, as_text, history_as_json, history_as_text, outcome_line
+from proxyconf.report import as_json, as_text, history_as_text, outcome_line
 
 NOW = 1_700_000_000.0
 NGINX = NginxState(mode="own", root="/s/nginx/nginx.conf", version="1.22.1", running=True, start="nginx -c x")
@@ -209,7 +209,7 @@ def test_the_history_of_attempts() -> None:
         "    ~ /etc/x",
     ]
     assert history_as_text([]) == "nothing yet"
-    assert msgspec.json.decode(history_as_json([DONE, refused]), type=list[Pass]) == [DONE, refused]
+    assert msgspec.json.decode(as_json([DONE, refused]), type=list[Pass]) == [DONE, refused]
 
 
 def test_the_state_has_a_colour() -> None:

@@ -17,10 +17,11 @@ import pytest
 from proxyconf import __version__, tables
 from proxyconf.api import AppliedState, NginxState, Pass, Pause
 from proxyconf.board import Board
-from proxyconf.errors import StateError
+from proxyconf.errors import BadValueError, StateError, UsageError
+from proxyconf.explain.answer import Explanation, Link
 from proxyconf.model import Change, Endpoint, Listing, Problem, Route, Snapshot
 from proxyconf.progress import Progress
-from proxyconf.status import ask_confirm, ask_pause, ask_resume, ask_status, serving
+from proxyconf.status import ask_confirm, ask_explain, ask_pause, ask_resume, ask_status, serving
 from proxyconf.units import ListenAddress
 from tests.unit.fakes import listing
 
@@ -59,6 +60,12 @@ class Scripted:
         self.clock = 100.0
         self.progress = Progress(lambda: self.clock)
         self.held: tuple[str, ...] = ()
+
+    def explain(self, question: str) -> Explanation:
+        if not question.strip():
+            raise BadValueError("explain '': it is no host")
+        link = Link(what="seen", says="container web")
+        return Explanation(question=question, is_served=True, verdict="served", chain=(link,))
 
     def confirm(self) -> tuple[str, ...]:
         found, self.held = self.held, ()
@@ -102,6 +109,15 @@ async def ask(path: Path, what: str, method: str = "GET", *, said: str = "") -> 
     """Ask on the unix socket; return the status of the answer, and what its JSON says."""
     code, _, text = await request(aiohttp.UnixConnector(str(path)), method, what, said=said)
     return code, json.loads(text) if text.startswith("{") else text
+
+
+async def test_a_question_is_answered(path: Path, program: Scripted) -> None:
+    async with serving(path, program, SETTINGS):
+        answer = await ask_explain(path, "a.test/x?y&z=%20 #")
+        with pytest.raises(UsageError, match="explain '': it is no host"):
+            await ask_explain(path, " ")
+    assert answer.question == "a.test/x?y&z=%20 #"
+    assert answer.chain == (Link(what="seen", says="container web"),)
 
 
 async def test_everything_comes_through(path: Path, program: Scripted) -> None:

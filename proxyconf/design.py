@@ -1,0 +1,175 @@
+"""What the settings come to: sources, templates, and the way into nginx."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxyconf.apply import Apply
+from proxyconf.board import NginxState
+from proxyconf.errors import UsageError
+from proxyconf.groups.plan import Around, plan
+from proxyconf.model import covers
+from proxyconf.nginx.reach import reach_nginx
+from proxyconf.outfit import Outfit
+from proxyconf.resources.folder import read_resources, with_last_good
+from proxyconf.resources.jinja import Templates
+from proxyconf.resources.lookups import Lookups
+from proxyconf.sources import has_keys, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxyconf.board import Board
+    from proxyconf.config import Settings
+    from proxyconf.model import Problem
+    from proxyconf.resources.folder import Resources
+    from proxyconf.sources import Source
+    from proxyconf.state import State
+    from proxyconf.tables import Nginx, SourcePolicy
+
+_ALL = ("/",)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A source, and what it was made from.
+
+    Attributes:
+        needs: The key prefixes it was asked for; all, where there are none to ask for.
+    """
+
+    source: Source
+    values: Mapping[str, Any]
+    needs: tuple[str, ...]
+
+    def is_like(self, other: Followed | None) -> bool:
+        """Tell whether the two would say the same."""
+        return other is not None and (self.values, self.needs) == (other.values, other.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What settings come to.
+
+    Attributes:
+        followed: The sources, by name.
+        resources: The templates' resources.
+        outfit: What the reconciler works with.
+        nginx: What is known of it.
+    """
+
+    followed: Mapping[str, Followed]
+    resources: Resources
+    outfit: Outfit
+    nginx: NginxState
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The key prefixes that templates want of every source."""
+        return needs_of(self.resources)
+
+    @property
+    def policies(self) -> dict[str, SourcePolicy]:
+        """What each source may do."""
+        return {name: one.source.policy for name, one in self.followed.items()}
+
+
+def follow(settings: Settings, resources: Resources) -> dict[str, Followed]:
+    """Make the configured sources, by name, each told what the templates need.
+
+    Raises:
+        UsageError: A key is unknown or its value wrong.
+    """
+    needs = needs_of(resources)
+    return {
+        table.name: Followed(open_source(table, needs), table.values, needs if has_keys(table) else _ALL)
+        for table in settings.sources
+    }
+
+
+def needs_of(resources: Resources) -> tuple[str, ...]:
+    """Return the key prefixes that templates want, without those that another one covers."""
+    needs: list[str] = []
+    for need in sorted({need for one in resources.resources for need in one.needs}):
+        if not any(covers(other, need) for other in needs):
+            needs.append(need)
+    return tuple(needs)
+
+
+async def make_design(settings: Settings, state: State, board: Board, before: Resources) -> Design:
+    """Make the parts of *settings*; *before*: what was read the last time.
+
+    Raises:
+        UsageError: The configuration is wrong.
+        StateError: The state folder can't be used.
+        CommandError: nginx's program can't be run.
+    """
+    tables = settings.tables
+    resources = await asyncio.to_thread(lambda: with_last_good(read_resources(settings), before))
+    _refuse_unchecked(tables.nginx, resources, state)
+    followed = follow(settings, resources)
+    apply, known = await _open_site(settings, state)
+    lookups = Lookups()
+    around = Around(
+        state=state,
+        templates=Templates(tables.confd.dir / "templates"),
+        lookups=lookups,
+        confd=tables.confd,
+        pace=tables.pace,
+        site=_main_file(tables.nginx, known),
+        binary=tables.nginx.binary,
+        note=board.template_noted,
+    )
+    made = await plan(resources.resources, around)
+
+    def problems() -> tuple[Problem, ...]:
+        return (*resources.problems, *resources.warnings, *lookups.problems)
+
+    outfit = Outfit(tables, apply, made.joined, made.lanes, problems)
+    return Design(followed, resources, outfit, known)
+
+
+def _refuse_unchecked(nginx: Nginx, resources: Resources, state: State) -> None:
+    """Refuse templates for an nginx in another container, which could not be asked about them from here."""
+    if nginx.mode == "none" or not nginx.via.container:
+        return
+    ours = (state.nginx / "main.d", state.nginx / "http.d")
+    main = str(state.nginx / "nginx.conf")
+    for resource in resources.resources:
+        # a check of our main file would look for its master by the pid file, too
+        if resource.dest.parent in ours or (resource.check and main in str(resource.check.line)):
+            raise UsageError(
+                f"template {resource.dest}: can't be checked in an nginx that is in another container"
+                f' ([nginx] via = {nginx.via!r}; set via = "local", or write the file by hand)'
+            )
+
+
+async def _open_site(settings: Settings, state: State) -> tuple[Apply | None, NginxState]:
+    nginx = settings.tables.nginx
+    if nginx.mode == "none":
+        return None, NginxState(mode=nginx.mode, root="")
+    here = await reach_nginx(settings, state.nginx, state.token())
+    apply = Apply(
+        folder=here.folder,
+        renderer=here.renderer,
+        control=here.control,
+        prober=here.prober,
+        certificates=here.certificates,
+    )
+    known = NginxState(
+        mode=nginx.mode,
+        root=str(here.folder.root),
+        version=apply.version,
+        start=here.start,
+    )
+    return apply, known
+
+
+def _main_file(nginx: Nginx, known: NginxState) -> Path | None:
+    """Return the main file of the nginx that has the site; None where its program can't be run from here."""
+    if nginx.via.container:
+        return None
+    return {"none": None, "own": Path(known.root), "include": nginx.conf}[nginx.mode]
