@@ -68,7 +68,8 @@ class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
             is not proved and is tried again.
         since: Unix time of that state.
         reason: Why it is not applied.
-        proof: Of what was applied last: nonce, workers, command, written (see `proxyconf.state.Record`).
+        proof: Of what was applied last: ``nonce``: nginx has answered with it; ``workers``: all of them are
+            younger; ``command``: reload_cmd has only exited with 0; ``written``: there is nothing to reload.
         applied_at: Its Unix time; None when nothing ever was.
     """
 

@@ -69,15 +69,15 @@ def _chapters(name: str, struct: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def _table(struct: type[msgspec.Struct], *, but: tuple[str, ...] = ()) -> Iterator[str]:
-    meanings = _meanings(struct)
+    says = meanings(struct)
     yield "| key | value | default | meaning |\n| --- | --- | --- | --- |\n"
     for field in msgspec.structs.fields(struct):
         if field.name not in but:
             default = _default(field)
-            yield f"| `{field.name}` | {_kind(field.type)} | {default} | {meanings[field.name]} |\n"
+            yield f"| `{field.name}` | {_kind(field.type)} | {default} | {says[field.name]} |\n"
 
 
-def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
     """Return what the docstring says of each key."""
     found: dict[str, str] = {}
     for one in reversed(struct.__mro__):
