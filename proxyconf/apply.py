@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.control import Control, LogMark
     from proxyconf.nginx.folder import Folder
+    from proxyconf.nginx.part import Part
     from proxyconf.nginx.proof import Asker
     from proxyconf.nginx.site import Renderer, Site
     from proxyconf.state import Applied
@@ -156,9 +157,9 @@ class Apply:
         for one in self._certificates.found.by_name.values():
             yield CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
 
-    def file_of(self, kind: str, name: str) -> str:
-        """Return the file of a part that nginx serves; "" where it serves none of that kind and name."""
-        return self._verdicts.file_of(kind, name)
+    def part_of(self, kind: str, name: str) -> Part | None:
+        """Return a part that nginx serves; None where it serves none of that kind and name."""
+        return self._verdicts.part_of(kind, name)
 
     async def resume(self, applied: Applied | None) -> None:
         """Take up what an earlier run left: if nginx still serves that, it needs no reload.

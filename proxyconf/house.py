@@ -152,7 +152,7 @@ class House:
             self.board.snapshot,
             self.board.status(),
             self.board.since,
-            apply.file_of if apply else lambda _kind, _name: "",
+            apply.part_of if apply else lambda _kind, _name: None,
         )
         return explain(question, known)
 

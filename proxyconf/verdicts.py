@@ -104,10 +104,9 @@ class Verdicts:
             self._good = {(part.kind, part.name): part for part in self._latest.parts}
             self._earlier = {}
 
-    def file_of(self, kind: str, name: str) -> str:
-        """Return the file of a part that is proved; "" for none."""
-        found = self._good.get((kind, name))
-        return found.file if found else ""
+    def part_of(self, kind: str, name: str) -> Part | None:
+        """Return a part that is proved; None where none of that kind and name is."""
+        return self._good.get((kind, name))
 
     async def judge(
         self,

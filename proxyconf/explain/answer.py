@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from proxyconf.board import Status
     from proxyconf.model import Claims, Listing, Snapshot
+    from proxyconf.nginx.part import Part
     from proxyconf.since import Since
 
 
@@ -20,7 +21,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: The kind of thing: route, seen, asks, rival, service, endpoint, left out, container, idle, key,
-            nginx, problem.
+            certificate, nginx, problem.
         says: Its part.
         is_bad: It keeps requests away.
         links: What belongs to it.
@@ -58,7 +59,7 @@ class Known:
         snapshot: What nginx should serve.
         status: What is so.
         since: Since when it is served.
-        file_of: A kind and name of a part to its file, "" for one that is not there.
+        part_of: A kind and name of a part to the part that nginx serves, if it does.
     """
 
     listings: Sequence[Listing]
@@ -66,4 +67,4 @@ class Known:
     snapshot: Snapshot
     status: Status
     since: Since
-    file_of: Callable[[str, str], str]
+    part_of: Callable[[str, str], Part | None]

@@ -30,7 +30,7 @@ def judged(route: Route, known: Known) -> tuple[bool, str]:
     """Tell whether *route* is served, and say so."""
     options, status = route.options.location, known.status
     since = known.since.route(route.claim, route.service)
-    if since is None or not known.file_of("host", route.host):
+    if since is None or not known.part_of("host", route.host):
         why = status.reason or "nginx has not proved it yet"
         if aside := problems_at(route.host, known.status.problems, what="host"):
             why = aside[0].why
@@ -138,14 +138,16 @@ def _left_out_link(member: Member) -> Link:
 
 def nginx_links(route: Route, known: Known) -> Iterator[Link]:
     """Yield what of a route nginx has, how that was proved, and what was set aside."""
-    files = [
-        f"parts/{file}"
-        for kind, name in (("host", route.host), ("service", route.service))
-        if (file := known.file_of(kind, name))
-    ]
+    host, service = known.part_of("host", route.host), known.part_of("service", route.service)
+    files = [f"parts/{part.file}" for part in (host, service) if part]
     applied, nginx = known.status.applied, known.status.nginx
-    if not files or applied is None:
+    if host is None or applied is None:
         return
+    with_it = {part.name for part in host.files if part.kind == "certificate"}
+    for one in known.status.certificates:
+        if one.name in with_it:
+            until = f"for {', '.join(one.names)}, until {moment(one.not_after)}"
+            yield Link(what="certificate", says=f"{one.file}: {until}")
     proved = f"proved by {applied.proof} at {moment(applied.at)}"
     yield Link(what="nginx", says=f"{' and '.join(files)} of {nginx.root}, {applied.digest[:12]}, {proved}")
     names = {route.host, route.service}

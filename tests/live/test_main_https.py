@@ -183,6 +183,9 @@ def test_a_host_with_a_certificate_is_on_https(site: Site) -> None:
     assert site.plain("start.test")[0] == 200
     with pytest.raises(ssl.SSLError):
         site.ask("start.test")
+    explained = site.proxy.cli("explain", f"https://a.test:{site.port}/x")
+    assert explained.stdout.startswith("a.test/ is served, since ")
+    assert f"certificate: {site.certificates}/a.test.crt: for a.test, until " in explained.stdout
     (known,) = [one for one in site.proxy.status().certificates if one.name == "a.test"]
     assert (known.names, known.file) == (("a.test",), str(site.certificates / "a.test.crt"))
 

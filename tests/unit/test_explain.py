@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.board import AppliedState, NginxState, SourceState, Status
+from proxyconf.board import AppliedState, CertificateState, NginxState, SourceState, Status
 from proxyconf.errors import BadValueError
 from proxyconf.explain.answer import Explanation, Known, Link
 from proxyconf.explain.ask import explain
 from proxyconf.model import Container, Entry, Listing, Problem
+from proxyconf.nginx.part import Part
 from proxyconf.routing import Reader
 from proxyconf.since import Since
 from proxyconf.snapshot import merge
@@ -73,13 +74,17 @@ class World:
                 SourceState(name="etcd", state="lost", listed_at=None, reason="refused"),
             ],
             problems=[*snapshot.problems, *self.problems],
+            certificates=[
+                CertificateState(name=name, file=f"/certs/{name}.crt", names=("a.test",), not_after=AT)
+                for name in ("own", "other")
+            ],
         )
-        files = {("host", route.host): "h-1.conf" for route in snapshot.routes}
-        files |= {("service", name): "s-1.conf" for name, found in snapshot.services.items() if found}
-        parts = files if self.proved else {}
-        return Known(
-            listings, claims, snapshot, status, since, lambda kind, name: parts.get((kind, name), "")
-        )
+        certificate = Part("certificate", "own", "c-1.pem", b"")
+        hosts = [Part("host", one.host, "h-1.conf", b"", files=(certificate,)) for one in snapshot.routes]
+        services = [Part("service", name, "s-1.conf", b"") for name, of in snapshot.services.items() if of]
+        made = (*hosts, *services) if self.proved else ()
+        parts: dict[tuple[str, str], Part] = {(part.kind, part.name): part for part in made}
+        return Known(listings, claims, snapshot, status, since, lambda kind, name: parts.get((kind, name)))
 
     def explain(self, question: str) -> Explanation:
         return explain(question, self.known())
@@ -115,6 +120,7 @@ def test_the_whole_chain_of_a_host() -> None:
     assert said(answer, "container") == [
         "web-1 111111111111, running; networks: front (172.18.0.2); exposes: 8080"
     ]
+    assert said(answer, "certificate") == ["/certs/own.crt: for a.test, until 2027-01-15 08:00:00"]
     (nginx,) = said(answer, "nginx")
     assert nginx == (
         "parts/h-1.conf and parts/s-1.conf of /state/nginx/nginx.conf, abcdef012345, proved by nonce at"
