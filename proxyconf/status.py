@@ -29,7 +29,7 @@ from proxyconf.api import (
     Routes,
     Status,
 )
-from proxyconf.errors import BadValueError, StateError, UsageError
+from proxyconf.errors import BadValueError, ProxyconfError, StateError, UsageError
 from proxyconf.explain.answer import Explanation
 from proxyconf.health import liveness, readiness
 from proxyconf.metrics import Metrics
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 5.0
 _PAUSE_TIMEOUT_S = 60.0  # what is under way is waited for
 _SAY_TIMEOUT_S = 1.0
+
+_REFUSALS: dict[int, type[ProxyconfError]] = {
+    HTTPStatus.BAD_REQUEST: UsageError,
+    HTTPStatus.INSUFFICIENT_STORAGE: StateError,
+}
 
 T = TypeVar("T")
 
@@ -169,13 +174,21 @@ def _takes(program: Program) -> dict[tuple[str, str], Handler]:
 
 
 async def _runner(stack: AsyncExitStack, handlers: dict[tuple[str, str], Handler]) -> web.AppRunner:
-    app = web.Application()
+    app = web.Application(middlewares=[_say_what_is_full])
     for (method, path), handler in handlers.items():
         app.router.add_route(method, path, handler)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SAY_TIMEOUT_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     return runner
+
+
+@web.middleware
+async def _say_what_is_full(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except StateError as exc:
+        raise web.HTTPInsufficientStorage(text=f"{exc}\n") from exc
 
 
 async def _listen(runner: web.AppRunner, address: ListenAddress) -> None:
@@ -289,8 +302,8 @@ async def _ask(
             session.request(method, url, params=asked, data=body) as answer,
         ):
             said = await answer.read()
-            if answer.status == HTTPStatus.BAD_REQUEST:
-                raise UsageError(said.decode(errors="replace").strip())
+            if refusal := _REFUSALS.get(answer.status):
+                raise refusal(said.decode(errors="replace").strip())
             answer.raise_for_status()
             return msgspec.json.decode(said, type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:

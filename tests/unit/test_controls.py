@@ -83,8 +83,9 @@ def test_paused_and_resumed(installed: Installed) -> None:
         assert "(moving); nothing is applied" in call("status", *state).stdout
         assert root.read_text() == before
         assert re.fullmatch(r"resumed after \d+ s \(moving\)\n", call("resume", *state).stdout)
-        while root.read_text() == before:
+        while said(installed, "status", "--json")["state"] == "paused":
             time.sleep(0.05)
+        assert root.read_text() != before
         attempts = json.loads(call("history", *state, "--json").stdout)
         assert attempts[-1]["asked"] == ["resume", "start"]
         assert "installed, by file, resume, start\n" in call("history", *state, "-n", "1").stdout

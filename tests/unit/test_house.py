@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from proxyconf import config
 from proxyconf.design import follow, needs_of
-from proxyconf.errors import Shutdown, UsageError
+from proxyconf.errors import Shutdown, StateError, UsageError
 from proxyconf.groups.undo import Undo
 from proxyconf.house import House
 from proxyconf.model import Listing
@@ -351,3 +351,56 @@ async def test_a_configuration_that_is_wrong_from_the_start(home: Home) -> None:
     with pytest.raises(UsageError, match="pth: unknown key"):
         async with home.house():
             pass
+
+
+async def test_paused_no_template_is_written(home: Home) -> None:
+    """Those that are read anew meanwhile neither; a source is followed, and afterwards all comes at once."""
+    first = home.resource("first", "{{ getv('/a') }}", "/a")
+    async with home.house() as house:
+        await house.settled()
+        assert (await house.pause("moving")).reason == "moving"
+        home.keys.write_text("a: three\nb: four\n")
+        second = home.resource("second", "{{ getv('/b') }}", "/b")
+        await home.read_again(house)
+        await until(house, lambda status: status.state == "paused")
+        assert (first.read_text(), second.exists()) == ("one", False)
+        assert (home.path / "state" / "paused").read_text() == "moving"
+        ended = await house.resume()
+        assert ended is not None
+        await until_text(first, "three")
+        await until_text(second, "four")
+        assert await house.resume() is None
+        assert not (home.path / "state" / "paused").exists()
+    assert [line["event"] for line in home.logs if line["event"].startswith("proxyconf.")] == [
+        "proxyconf.started",
+        "proxyconf.paused",
+        "proxyconf.resumed",
+    ]
+
+
+async def test_a_pause_outlives_the_program(home: Home) -> None:
+    """And nobody waits for an outcome."""
+    dest = home.resource("first", "{{ getv('/a') }}", "/a")
+    with State(home.path / "state").locked():
+        State(home.path / "state").save_pause("")
+    async with home.house() as house:
+        await house.settled()
+        status = house.board.status()
+        assert (status.state, dest.exists()) == ("paused", False)
+        assert status.paused is not None
+    assert home.events("proxyconf.paused")[0]["reason"] == "nobody said why"
+
+
+async def test_a_pause_that_can_not_be_noted_is_none(home: Home) -> None:
+    async with home.house() as house:
+        await house.settled()
+        (home.path / "state" / "paused.new").mkdir()
+        with pytest.raises(StateError, match=r"write .*/paused"):
+            await house.pause("")
+        assert house.board.status().paused is None
+
+
+async def test_sources_that_are_not_required_are_known(home: Home) -> None:
+    home.tables["file"]["required"] = False
+    async with home.house() as house:
+        assert [source.required for source in house.board.status().sources] == [False]

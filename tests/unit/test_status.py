@@ -53,6 +53,7 @@ class Scripted:
 
     Attributes:
         held: The sources whose listings are held.
+        is_full: Nothing can be written.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,7 @@ class Scripted:
         self.clock = 100.0
         self.progress = Progress(lambda: self.clock)
         self.held: tuple[str, ...] = ()
+        self.is_full = False
 
     def explain(self, question: str) -> Explanation:
         if not question.strip():
@@ -72,6 +74,8 @@ class Scripted:
         return found
 
     async def pause(self, reason: str) -> Pause:
+        if self.is_full:
+            raise StateError("write paused: no room")
         pause = Pause(since=7.0, reason=reason)
         self.board.paused(pause)
         return pause
@@ -206,6 +210,13 @@ async def test_pause_and_resume(path: Path, program: Scripted) -> None:
         assert (await ask_status(path)).paused == Pause(since=7.0, reason="moving")
         assert await ask_resume(path) == Pause(since=7.0, reason="moving")
         assert (await ask_status(path)).paused is None
+
+
+async def test_a_pause_that_can_not_be_noted(path: Path, program: Scripted) -> None:
+    program.is_full = True
+    async with serving(path, program, SETTINGS):
+        with pytest.raises(StateError, match=r"^write paused: no room$"):
+            await ask_pause(path, "")
 
 
 @pytest.mark.parametrize(
