@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from tests.live.docker_engine import NGINX
 from tests.live.running import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.live.asking import Place
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("root", "nginx", "nsenter")
 
-BASE, IMAGE = "python:lab", "proxyconf:lab"
+BASE, IMAGE, ALL_IN_ONE = "python:lab", "proxyconf:lab", "proxyconf-nginx:lab"
+DEPLOY = REPOSITORY / "deploy" / "docker"
 COMPOSE_OF = "trixie"  # Debian 12 has no Compose v2
 OURS_MAX = 56 << 20  # beside python:slim's 120 MB, so that both are less than 180
 PORT = 8095
@@ -47,16 +48,36 @@ def image(docker_lab: DockerEngine, tmp_path_factory: pytest.TempPathFactory) ->
     wanted = ["setuptools>=77", f"{context}[dns,tls,yaml]"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(context / "wheels"), *wanted]
     subprocess.run(pip, check=True, capture_output=True)
-    options = [f"BASE={BASE}", "PIP_ARGS=--no-index --find-links ."]
-    dockerfile = str(REPOSITORY / "deploy" / "docker" / "Dockerfile")
-    build = ["docker", "build", "-q", "-t", IMAGE, "-f", dockerfile]
-    build += [part for option in options for part in ("--build-arg", option)]
-    environment = {**docker_lab.env, "DOCKER_BUILDKIT": "0"}  # of BuildKit, Debian 12 has no client
+    build(
+        docker_lab,
+        IMAGE,
+        DEPLOY / "Dockerfile",
+        context,
+        f"BASE={BASE}",
+        "PIP_ARGS=--no-index --find-links .",
+    )
+    return IMAGE
+
+
+@pytest.fixture(scope="module")
+def all_in_one(docker_lab: DockerEngine, image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the image with nginx; that of the lab takes the place of the distribution's."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "Dockerfile").write_text(f"FROM {image}\nUSER root\nCOPY --from={NGINX} / /\n")
+    build(docker_lab, "base:lab", context / "Dockerfile", context)
+    build(docker_lab, ALL_IN_ONE, DEPLOY / "Dockerfile.all-in-one", context, "BASE=base:lab")
+    return ALL_IN_ONE
+
+
+def build(engine: DockerEngine, image: str, dockerfile: Path, context: Path, *options: str) -> None:
+    """Build an image; *options* are for its ARGs."""
+    command = ["docker", "build", "-q", "-t", image, "-f", str(dockerfile)]
+    command += [part for option in options for part in ("--build-arg", option)]
+    environment = {**engine.env, "DOCKER_BUILDKIT": "0"}  # of BuildKit, Debian 12 has no client
     done = subprocess.run(
-        [*build, str(context)], env=environment, capture_output=True, text=True, check=False
+        [*command, str(context)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return IMAGE
 
 
 @dataclass
@@ -90,36 +111,44 @@ class Composed:
 
     def until_answers(self, *names: str) -> None:
         """Wait until only these answer for a.test, all of them."""
-        seen: set[str] = set()
-
-        def answers() -> None:
-            self.place.enter()
-            seen.clear()
-            seen.update(ask_nginx(PORT, "a.test") for _ in range(8))
 
         def passes() -> bool:
-            thread = threading.Thread(target=answers)
-            thread.start()
-            thread.join()
-            return seen == set(names)
+            with self.asking("/", times=8) as answers:
+                pass
+            return set(answers) == set(names)
 
         until(passes, f"{names} answer")
 
+    @contextmanager
+    def asking(self, path: str, *, times: int = 1) -> Iterator[list[str]]:
+        """Ask a.test while the block runs, at the engine; the answers are complete behind it."""
+        answers: list[str] = []
+
+        def ask() -> None:
+            self.place.enter()
+            answers.extend(ask_nginx(PORT, "a.test", path) for _ in range(times))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            yield answers
+        finally:
+            thread.join()
+
 
 @asynccontextmanager
-async def composed(engine: DockerEngine, name: str) -> AsyncIterator[Composed]:
+async def composed(engine: DockerEngine, name: str, image: str = IMAGE) -> AsyncIterator[Composed]:
     """Start a compose file, and end it with all it has made."""
     environment = {
         **engine.env,
         "DOCKER_CONFIG": engine.lab("compose", COMPOSE_OF).strip(),
         "NGINX_IMAGE": NGINX,
-        "PROXYCONF_IMAGE": IMAGE,
+        "PROXYCONF_IMAGE": image,
         "DOCKER_FOLDER": str(engine.socket.parent),
         "DOCKER_GID": str(engine.socket.stat().st_gid),
         "HTTP_PORT": f"127.0.0.1:{PORT}",
     }
-    file = REPOSITORY / "deploy" / "docker" / name
-    compose = Composed(engine, file, network_of(engine), environment)
+    compose = Composed(engine, DEPLOY / name, network_of(engine), environment)
     try:
         await compose("up", "-d", "--no-build")
         yield compose
@@ -191,3 +220,26 @@ async def test_behind_a_filter(docker_engine: DockerEngine) -> None:
             "inspect", "--format", "{{range .Mounts}}{{.Destination}} {{end}}", "lab-proxyconf-1"
         )
         assert sorted(mounts.split()) == ["/var/lib/proxyconf", "/var/lib/proxyconf/nginx"]
+
+
+@pytest.mark.usefixtures("all_in_one")
+async def test_both_in_one_container(docker_engine: DockerEngine) -> None:
+    """Served; a request under way when it is stopped is finished; started again, it is as before."""
+    async with composed(docker_engine, "compose.all-in-one.yaml", ALL_IN_ONE) as compose:
+        await compose.run_app("one")
+        compose.until_answers("one")
+        status = await compose.status()
+        assert (status["state"], status["child"]["state"], status["problems"]) == ("applied", "running", [])
+        with compose.asking("/cgi-bin/slow?2") as answers:
+            async with asyncio.timeout(20):
+                while "sleep 2" not in await docker_engine.docker("top", "one", "-eo", "pid,args"):
+                    pass
+            await compose("stop")
+        assert answers == ["one"]
+        container = "lab-proxyconf-1"
+        shown = await docker_engine.docker("inspect", "--format", "{{.State.ExitCode}}", container)
+        assert shown.strip() == "0"
+        logs = await docker_engine.docker("logs", container)
+        assert '"GET /cgi-bin/slow?2 HTTP/1.1" 200' in logs
+        await compose("start")
+        compose.until_answers("one")
