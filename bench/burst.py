@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.lab import Effort, Lab
     from bench.pair import Direct, Pair
-    from proxyconf.board import Pass
+    from proxyconf.api import Pass
 
 _PUTS = 1000
 _SERVICES = 100

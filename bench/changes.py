@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bench.lab import Effort, Lab
     from bench.pair import Direct, Pair, Served
-    from proxyconf.board import Pass
+    from proxyconf.api import Pass
 
 _SERVICES = {2: 1, 100: 10, 1000: 100}
 _PEERS = {100: "confd +13, fork +13", 1000: "confd +18, fork +15"}  # over their floor, measured elsewhere

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.product import Job, Place
     from bench.site import Site
     from bench.store import Put, Store
-    from proxyconf.board import Pass
+    from proxyconf.api import Pass
 
 _HAND_OVER_S = 0.3  # after a reload the old worker answers for another 100 ms
 _PATIENCE_S = 10.0

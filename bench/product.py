@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.lab import Lab
-    from proxyconf.board import Status
+    from proxyconf.api import Status
 
 _PATIENCE_S = 30.0
 _RELOADED = re.compile(rb"#\d+: reconfiguring$", re.MULTILINE)

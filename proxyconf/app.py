@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
     from proxyconf.config import Settings
     from proxyconf.model import Listing, Problem, Snapshot
     from proxyconf.sources import Source

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxyconf.board import CertificateState
+from proxyconf.api import CertificateState
 from proxyconf.errors import (
     NotRunningError,
     RefusedError,

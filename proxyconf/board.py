@@ -30,19 +30,6 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Change, Route
 
-__all__ = [
-    "AppliedState",
-    "Board",
-    "CertificateState",
-    "ChildState",
-    "NginxState",
-    "Pass",
-    "RouteState",
-    "SourceState",
-    "Status",
-    "TemplateState",
-]
-
 log = structlog.get_logger(__name__)
 
 _HISTORY = 100

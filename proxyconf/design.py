@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxyconf.api import NginxState
 from proxyconf.apply import Apply
-from proxyconf.board import NginxState
 from proxyconf.errors import UsageError
 from proxyconf.groups.plan import Around, plan
 from proxyconf.model import covers

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from proxyconf.board import Board, NginxState
+from proxyconf.api import NginxState
+from proxyconf.board import Board
 from proxyconf.changes import ChangeQueue
 from proxyconf.design import make_design
 from proxyconf.errors import ProxyconfError, StateError

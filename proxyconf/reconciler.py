@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from proxyconf.api import AppliedState, Pass
 from proxyconf.apply import Steps
-from proxyconf.board import AppliedState, Pass
 from proxyconf.brake import Brake
 from proxyconf.changes import Batch
 from proxyconf.errors import (

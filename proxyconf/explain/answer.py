@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
     from proxyconf.model import Claims, Listing, Snapshot
     from proxyconf.nginx.part import Part
     from proxyconf.since import Since

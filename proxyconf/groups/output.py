@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from proxyconf.board import TemplateState
+from proxyconf.api import TemplateState
 from proxyconf.errors import StateError
 from proxyconf.groups.dest import Dest
 from proxyconf.resources.jinja import TemplateError

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from proxyconf.board import TemplateState
+    from proxyconf.api import TemplateState
     from proxyconf.nginx.beside import Beside
     from proxyconf.resources.jinja import Templates
     from proxyconf.resources.lookups import Lookups

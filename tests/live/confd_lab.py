@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from proxyconf.board import Status, TemplateState
+    from proxyconf.api import Status, TemplateState
 
 _LOG_TAIL = 4_000
 NGINX_CONF = """\

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
 
 REPOSITORY = Path(__file__).parents[2]
 _LOG_TAIL = 4_000

@@ -13,7 +13,7 @@ from tests.live.docker_running import run, serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
     from tests.live.docker_engine import DockerEngine
 
 pytestmark = pytest.mark.needs("root", "nginx", "nsenter")

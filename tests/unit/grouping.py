@@ -26,7 +26,7 @@ from proxyconf.state import Record, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from proxyconf.board import TemplateState
+    from proxyconf.api import TemplateState
     from proxyconf.command import Running
     from proxyconf.errors import ProxyconfError
     from proxyconf.nginx.beside import Beside

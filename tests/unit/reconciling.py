@@ -6,8 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
+from proxyconf.api import NginxState
 from proxyconf.apply import Generation
-from proxyconf.board import Board, NginxState
+from proxyconf.board import Board
 from proxyconf.changes import ChangeQueue
 from proxyconf.intake import Intake
 from proxyconf.nginx.workers import Lingering
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from proxyconf.api import CertificateState
     from proxyconf.apply import Apply, Steps
-    from proxyconf.board import CertificateState
     from proxyconf.errors import StateError
     from proxyconf.model import Change, Problem, Snapshot
     from proxyconf.state import Applied

@@ -20,7 +20,7 @@ from bench.site import PROBE, PROBE_KEY, Addresses, site_of
 from bench.store import Put
 from bench.templates import judged
 from bench.turns import renders, step_line, step_table
-from proxyconf.board import Pass
+from proxyconf.api import Pass
 from proxyconf.confd.command import parse
 from proxyconf.resources.folder import read_resources
 

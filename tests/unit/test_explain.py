@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.board import AppliedState, CertificateState, NginxState, SourceState, Status
+from proxyconf.api import AppliedState, CertificateState, NginxState, SourceState, Status
 from proxyconf.errors import BadValueError
 from proxyconf.explain.answer import Explanation, Known, Link
 from proxyconf.explain.ask import explain

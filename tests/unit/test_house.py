@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
 
 
 class Home:

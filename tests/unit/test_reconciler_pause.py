@@ -15,7 +15,7 @@ from tests.unit.reconciling import House
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxyconf.board import Status
+    from proxyconf.api import Status
 
 pytestmark = pytest.mark.looptime
 
