@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 from contextlib import aclosing, suppress
@@ -11,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.child import Child
+from proxyconf.design import follow
 from proxyconf.errors import (
     ProxyconfError,
     Shutdown,
@@ -20,8 +22,8 @@ from proxyconf.errors import (
     UsageError,
 )
 from proxyconf.groups import undo
-from proxyconf.design import follow
 from proxyconf.house import House
+from proxyconf.notify import Herald, Notifier
 from proxyconf.resources.folder import Resources
 from proxyconf.routing import Reader
 from proxyconf.snapshot import merge
@@ -88,18 +90,20 @@ async def run(
 
     async def until_signal(house: House, group: asyncio.TaskGroup) -> NoReturn:
         nonlocal child
+        herald = Herald(notifier, house.board, house.progress)
+        group.create_task(herald.run(), name="herald")
 
         def hang_up() -> None:
-            group.create_task(house.read_again(read_again, group), name="read again")
+            group.create_task(herald.reload(house.read_again(read_again, group)), name="read again")
 
         actions = {signal.SIGHUP: hang_up}
-        if command is None:
-            await stop_on_signal(actions)
-        child = _child(house, settings.tables.exec, command)
-        group.create_task(child.run(), name="nginx")
-        actions[signal.SIGUSR1] = child.reopen
-        await stop_on_signal(actions, last=partial(_end_both, house, child))
+        if command is not None:
+            child = _child(house, settings.tables.exec, command)
+            group.create_task(child.run(), name="nginx")
+            actions[signal.SIGUSR1] = child.reopen
+        await stop_on_signal(actions, last=partial(_end, house, herald, child))
 
+    notifier = Notifier.from_environment(os.environ, os.getpid())
     if command is not None:
         _refuse_child(settings.tables.nginx, command)
     await _work(settings, until_signal)
@@ -126,10 +130,15 @@ def _child(house: House, settings: Exec, command: Sequence[str]) -> Child:
     return Child(argv, settings, ready=ready, master=house.master, note=house.board.child_noted)
 
 
-async def _end_both(house: House, child: Child) -> None:
-    """Let nginx finish its requests, once nothing more can come in between; status tells how it goes."""
-    await house.finish()
-    await child.stop()
+async def _end(house: House, herald: Herald, child: Child | None) -> None:
+    """Let nginx, if it is our child, finish its requests, once nothing more can come in between.
+
+    Status tells how it goes.
+    """
+    herald.stop()
+    if child:
+        await house.finish()
+        await child.stop()
 
 
 async def once(settings: Settings, *, timeout_s: float) -> Outcome:

@@ -12,7 +12,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -77,8 +77,8 @@ class Notifier:
 class Herald:
     """Tells systemd what the board shows, for as long as it runs.
 
-    Ready is who has proved a first configuration. Until then a limit for the start is put off, and from then
-    on the watchdog fed, only as long as the reconciler moves on.
+    Ready is who has proved a first configuration. Only while the reconciler moves on is the watchdog fed,
+    and until then a limit for the start put off.
 
     Args:
         notifier: The way there.
@@ -90,14 +90,12 @@ class Herald:
         self._notifier = notifier
         self._board = board
         self._progress = progress
-        self._ready = False
+        self._ready = self._stopping = False
         self._beat_s = min(_BEAT_S, notifier.watchdog_s / 3 or _BEAT_S)
 
-    async def run(self) -> NoReturn:
-        """Speak for ever; for nobody it does nothing."""
-        if not self._notifier:
-            await asyncio.Event().wait()
-        while True:
+    async def run(self) -> None:
+        """Speak until `stop`; for nobody it does nothing."""
+        while self._notifier and not self._stopping:
             self._board.moved.clear()
             self._tell(self._board.status())
             with suppress(TimeoutError):
@@ -110,9 +108,8 @@ class Herald:
         if ready and not self._ready:
             values["ready"] = 1
         if not self._progress.late_s:
-            if ready:
-                values["watchdog"] = 1
-            else:
+            values["watchdog"] = 1
+            if not ready:
                 values["extend_timeout_usec"] = int(self._beat_s * _START_BEATS * 1e6)
         if self._notifier.tell(**values):  # else once more, with the next beat
             self._ready = ready
@@ -125,8 +122,9 @@ class Herald:
             self._notifier.tell(ready=1, status=in_short(self._board.status()))
 
     def stop(self) -> None:
-        """Say that we end."""
-        self._notifier.tell(stopping=1, status="ends; nginx goes on with what it has")
+        """Say that we end; that is the last word."""
+        self._stopping = True
+        self._notifier.tell(stopping=1, status="stopping")
 
 
 def is_ready(status: Status) -> bool:

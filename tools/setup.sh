@@ -40,6 +40,7 @@ missing_packages() {
     [ "$part" = test ] || return 0
     command -v openssl >/dev/null || echo openssl
     tests/lab/dockerlab.sh missing
+    tests/lab/systemdlab.sh missing
 }
 
 install_packages() {    # install_packages PACKAGE...

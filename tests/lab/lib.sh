@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# lib.sh - what dockerlab.sh and etcdlab.sh share. Source it after setting LAB (the
-# script's short name, for messages) and DIR (its folder).
+# lib.sh - what dockerlab.sh, etcdlab.sh and systemdlab.sh share. Source it after
+# setting LAB (the script's short name, for messages) and DIR (its folder).
 
 export PATH=$PATH:/usr/sbin:/sbin
 
