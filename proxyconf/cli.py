@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxyconf import __version__, confd, controls, init, report
+from proxyconf import __version__, confd, controls, init, inspection, report
 from proxyconf.flags import FAILED, USAGE, Commands, answer, configured, guarded, seconds, with_sources
 from proxyconf.log import set_up
 from proxyconf.status import ask_confirm, ask_status
@@ -179,6 +179,9 @@ def _check(settings: Settings) -> None:
     if settings.tables.nginx.mode != "none":
         for line in asyncio.run(preview.check_site(settings)):
             click.echo(line)
+
+
+main.add_command(inspection.doctor)
 
 
 @main.command()

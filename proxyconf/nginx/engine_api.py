@@ -85,6 +85,14 @@ class EngineApi:
         """
         return self._object(await self._ask("GET", "/info", "ask info of"))
 
+    async def version(self) -> Mapping[str, Any]:
+        """Return what the engine says of its program, and of its API.
+
+        Raises:
+            ForbiddenError: We may not ask.
+        """
+        return self._object(await self._ask("GET", "/version", "ask version of"))
+
     async def kill(self, container: str, signal: str) -> None:
         """Send a signal to a container's first process.
 

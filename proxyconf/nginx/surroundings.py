@@ -31,6 +31,7 @@ class Surroundings:
             as the first that listens there before our include.
         pid: The pid file, if it is set.
         error_log: The first log in the main context, if one is set.
+        includes_us: Our file is included.
         stamps: Every file and folder that was looked at, with its time of change.
     """
 
@@ -38,6 +39,7 @@ class Surroundings:
     default_servers: frozenset[str] = frozenset()
     pid: str = ""
     error_log: str = ""
+    includes_us: bool = False
     stamps: tuple[tuple[str, int], ...] = ()
 
     def is_current(self) -> bool:
@@ -78,6 +80,7 @@ def read_surroundings(conf: Path, ours: Path | None = None) -> Surroundings:
         frozenset(reading.default_servers),
         reading.main.get("pid", ""),
         reading.main.get("error_log", ""),
+        reading.met_ours,
         tuple(reading.stamps.items()),
     )
 

@@ -157,6 +157,7 @@ class ConsulSource:
     Attributes:
         name: The name of its table.
         policy: Its settings.
+        servers: Whom the next connection is made to.
     """
 
     def __init__(
@@ -164,7 +165,7 @@ class ConsulSource:
     ) -> None:
         self.name = name
         self.policy = settings
-        self._servers = servers
+        self.servers = servers
         self._files = files
         self._scope = scope
         self._terms = Terms(
@@ -186,8 +187,8 @@ class ConsulSource:
         if not self._scope.parts:
             yield mirror.listing()
             await asyncio.Event().wait()  # for ever: nothing is wanted that could change
-        server, clock, since = await self._servers.next(), asyncio.get_running_loop().time, 0
-        async with connect(server, await self._read_secrets(server), self._terms) as client:
+        server, clock, since = await self.servers.next(), asyncio.get_running_loop().time, 0
+        async with connect(server, await self.read_secrets(server), self._terms) as client:
             while True:
                 answer = await client.read(self._scope.root, since=since)
                 # with 0, which some versions answer where there is nothing, no query would ever wait
@@ -198,7 +199,7 @@ class ConsulSource:
                     continue
                 if mirror.take(answer):
                     await self._check_rights(client, server, mirror)
-                    self._servers.served()
+                    self.servers.served()
                     yield mirror.listing()
                 since = index
                 await asyncio.sleep(answered_at + float(self.policy.min_interval) - clock())
@@ -215,7 +216,12 @@ class ConsulSource:
             else:
                 raise refusal(f"read {part.below or '/'!r}", server, 403, "Permission denied")
 
-    async def _read_secrets(self, server: Server) -> Secrets:
+    async def read_secrets(self, server: Server) -> Secrets:
+        """Return who we are to *server*, read anew.
+
+        Raises:
+            SourceDeniedError: A file can't be read.
+        """
         try:
             secrets = await asyncio.to_thread(read_files, self._files, secure=server.secure)
         except UsageError as exc:

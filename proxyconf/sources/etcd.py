@@ -129,6 +129,7 @@ class EtcdSource:
     Attributes:
         name: The name of its table.
         policy: Its settings.
+        servers: Whom the next connection is made to.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class EtcdSource:
     ) -> None:
         self.name = name
         self.policy = settings
-        self._servers = servers
+        self.servers = servers
         self._files = files
         self._needs = needs
         self._ranges = key_ranges(settings.prefix, needs)
@@ -155,16 +156,16 @@ class EtcdSource:
         if not ranges:
             yield mirror.listing()
             await asyncio.Event().wait()
-        server = await self._servers.next()
+        server = await self.servers.next()
         connection = connect(
             server,
-            await self._read_secrets(server),
+            await self.read_secrets(server),
             user=settings.user,
             timeout_s=float(settings.timeout),
         )
         async with connection as client:
             mirror.take(await client.list(ranges))
-            self._servers.served()
+            self.servers.served()
             yield mirror.listing()
             relist_at = clock() + self._pause_s()
             async with client.watch(ranges, since=mirror.revision + 1, idle_s=float(settings.idle)) as watch:
@@ -176,7 +177,12 @@ class EtcdSource:
                     if changed:
                         yield mirror.listing()
 
-    async def _read_secrets(self, server: Server) -> Secrets:
+    async def read_secrets(self, server: Server) -> Secrets:
+        """Return who we are to *server*, read anew.
+
+        Raises:
+            SourceDeniedError: A file can't be read.
+        """
         try:
             secrets = await asyncio.to_thread(read_files, self._files)
         except UsageError as exc:

@@ -74,6 +74,7 @@ class ScriptedConsul:
         down: It has lost its leader.
         gate: Requests wait until it is set.
         requests: What was asked.
+        itself: What it says of itself, by the path; None is refused.
         url: Where it is, once it serves.
     """
 
@@ -87,11 +88,17 @@ class ScriptedConsul:
         self.gate = asyncio.Event()
         self.gate.set()
         self.requests: list[Request] = []
+        self.itself: dict[str, object] = {
+            "status/peers": ["10.0.0.1:8300"],
+            "status/leader": "10.0.0.1:8300",
+            "agent/self": {"Config": {"Version": "1.22.0"}},
+        }
         self._created: dict[str, int] = {}
         self._changed = asyncio.Condition()
         self._notices: set[asyncio.Task[None]] = set()
         app = web.Application()
         app.router.add_get("/v1/kv/{name:.*}", self._read)
+        app.router.add_get("/v1/{name:(?:status|agent)/.*}", self._tell_of_itself)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0, access_log=None)
 
     async def __aenter__(self) -> Self:
@@ -145,6 +152,12 @@ class ScriptedConsul:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+    async def _tell_of_itself(self, request: web.Request) -> web.StreamResponse:
+        said = self.itself[request.match_info["name"]]
+        if said is None:
+            return web.Response(status=403, text="Permission denied")
+        return web.json_response(said)
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
         query = dict(request.query)

@@ -52,6 +52,7 @@ class NginxEngine:
         requests: Method and path of each, without the version.
         late: How often a program that has ended is said to be running.
         info: What it says of itself.
+        version: What it says of its program and its API.
     """
 
     def __init__(self) -> None:
@@ -65,9 +66,11 @@ class NginxEngine:
         self.requests: list[str] = []
         self.late = 0
         self.info: dict[str, Any] = {}
+        self.version: dict[str, Any] = {"ApiVersion": "1.41"}
         app = web.Application(middlewares=[self._refuse])
         app.router.add_get("/version", self._version)
         for method, path, handler in (
+            ("GET", "version", self._version),
             ("GET", "info", self._info),
             ("GET", "containers/json", self._list),
             ("GET", "containers/{id}/json", self._inspect),
@@ -104,7 +107,7 @@ class NginxEngine:
         return await handler(request)
 
     async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"ApiVersion": "1.41"})
+        return web.json_response(self.version)
 
     async def _info(self, _: web.Request) -> web.Response:
         return web.json_response(self.info)

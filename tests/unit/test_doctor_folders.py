@@ -1,0 +1,162 @@
+"""The state folder and the folder of certificates: may we, is there room, what is in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxyconf.doctor.folders import certificate_folder, room, state_folder
+from proxyconf.groups.undo import Undo
+from proxyconf.state import State
+from tests.unit.made_certificates import DAY_S, NOW, make_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxyconf.doctor.finding import Finding
+
+_MIB = 1 << 20
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder to which nobody but root may write."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        folder = Path(path) / "closed"
+        folder.mkdir(mode=0o100)
+        yield folder
+
+
+@pytest.fixture
+def _as_somebody(closed: Path) -> Iterator[None]:
+    """Be no root, whom nothing keeps out, once the folder is made."""
+    del closed
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65_534)
+    yield
+    os.seteuid(was)
+
+
+async def state(path: Path) -> list[Finding]:
+    return [one async for one in state_folder(path) if "MiB" not in one.says]
+
+
+async def certificates(path: Path) -> list[tuple[str, str]]:
+    return [(one.level, str(one)) async for one in certificate_folder(path, NOW)]
+
+
+async def test_a_state_folder_that_is_there(tmp_path: Path) -> None:
+    (found,) = await state(tmp_path)
+    assert (found.level, found.says) == ("ok", f"{tmp_path} can be written to")
+
+
+async def test_a_state_folder_to_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    (found,) = await state(path)
+    assert (found.level, found.says) == ("ok", f"{path} is not there yet, and can be made")
+    assert not path.exists()
+
+
+async def test_a_file_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    (found,) = await state(tmp_path / "a" / "b")
+    assert (found.level, found.says) == ("wrong", f"{tmp_path}/a is no folder")
+
+
+@pytest.mark.usefixtures("_as_somebody")
+async def test_a_state_folder_of_somebody_else(closed: Path) -> None:
+    (found,) = await state(closed)
+    assert (found.level, found.says) == ("wrong", f"{closed}: we may not write to it")
+    assert found.mend.startswith(f"run as its owner, or as root: chown {os.geteuid()}:")
+    (found,) = await state(closed / "a")
+    assert found.says == f"{closed}/a: we may not make it in {closed}"
+
+
+async def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
+    """Said without being put back."""
+    with State(tmp_path).locked():
+        pass
+    assert len(await state(tmp_path)) == 1
+    Undo(tmp_path / "undo", "x").begin({tmp_path / "file": None}, checked=False)
+    _, found = await state(tmp_path)
+    assert (found.level, found.says) == (
+        "warning", f"{tmp_path}/undo has files that a killed run has left unchecked"
+    )  # fmt: skip
+
+
+def statvfs(free: int, *, inodes: int = 100_000, flag: int = 0) -> os.statvfs_result:
+    return os.statvfs_result((4096, 1, 10**9, 10**9, free, 10**6, inodes, inodes, flag, 255))
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "says"),
+    [
+        pytest.param(statvfs(100 * _MIB), "ok", "100 MiB are free on the file system of /s", id="enough"),
+        pytest.param(
+            statvfs(20 * _MIB), "warning", "only 20 MiB are free on the file system of /s", id="little"
+        ),
+        pytest.param(statvfs(1 * _MIB), "wrong", "only 1 MiB are free on the file system of /s", id="full"),
+        pytest.param(
+            statvfs(100 * _MIB, inodes=7),
+            "warning",
+            "only 7 more files fit on the file system of /s",
+            id="inodes",
+        ),
+        pytest.param(
+            statvfs(100 * _MIB, flag=os.ST_RDONLY),
+            "wrong",
+            "the file system of /s is read-only",
+            id="read-only",
+        ),
+    ],
+)
+def test_room(found: os.statvfs_result, level: str, says: str) -> None:
+    made = room(Path("/s"), found)
+    assert (made.level, made.says) == (level, says)
+    assert bool(made.mend) == (level != "ok")
+
+
+async def test_good_certificates(tmp_path: Path) -> None:
+    begin = time.time()
+    make_pair("a.test", begin=begin - DAY_S, end=NOW + 400 * DAY_S).put(tmp_path, "a")
+    assert await certificates(tmp_path) == [
+        ("ok", f"{tmp_path}: 1 is good; the first to end is a, in 400 days")
+    ]
+    make_pair("b.test", begin=begin - DAY_S, end=NOW + 300 * DAY_S).put(tmp_path, "b")
+    (tmp_path / "c.crt").write_text("nonsense")
+    assert await certificates(tmp_path) == [
+        ("warning", f"{tmp_path}/c.crt: has no key (put it into c.key, beside it)"),
+        ("ok", f"{tmp_path}: 2 are good; the first to end is b, in 300 days"),
+    ]
+
+
+async def test_no_certificates(tmp_path: Path) -> None:
+    (found,) = await certificates(tmp_path)
+    assert found[0] == "warning"
+    assert found[1].startswith(f"{tmp_path} has none that is good (put NAME.crt and NAME.key into it")
+
+
+async def test_no_folder_of_certificates(tmp_path: Path) -> None:
+    assert await certificates(tmp_path / "a") == [
+        (
+            "wrong",
+            (
+                f"{tmp_path}/a is not there, or in a folder that we may not enter"
+                " (make it, or set [nginx.tls] certificates)"
+            ),
+        )
+    ]
+
+
+@pytest.mark.usefixtures("_as_somebody")
+async def test_a_folder_of_certificates_that_is_closed(closed: Path) -> None:
+    (found,) = await certificates(closed)
+    assert found[0] == "wrong"
+    assert found[1].startswith(f"{closed}: we may not read it (run as its owner, or as root; or: setfacl")
