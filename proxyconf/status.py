@@ -176,7 +176,8 @@ def _takes(program: Program) -> dict[tuple[str, str], Handler]:
 async def _runner(stack: AsyncExitStack, handlers: dict[tuple[str, str], Handler]) -> web.AppRunner:
     app = web.Application(middlewares=[_say_what_is_full])
     for (method, path), handler in handlers.items():
-        app.router.add_route(method, path, handler)
+        add = app.router.add_get if method == "GET" else app.router.add_post  # the former takes HEAD, too
+        add(path, handler)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SAY_TIMEOUT_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

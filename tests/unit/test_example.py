@@ -31,7 +31,8 @@ def test_what_is_written_out_is_the_default() -> None:
 @pytest.mark.parametrize(
     "struct",
     [
-        *(tables.Nginx, tables.Tls, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Log),
+        *(tables.Nginx, tables.Tls, tables.Confd, tables.Pace, tables.Routing, tables.State, tables.Status),
+        tables.Log,
         *(tables.Exec, Etcd, Consul, Docker, File),
     ],
 )

@@ -184,13 +184,16 @@ async def test_confirm_returns_whose_listings_count_now(path: Path, program: Scr
 @pytest.mark.parametrize(
     ("method", "what", "code"),
     [
+        pytest.param("HEAD", "/api/v1/status", 200, id="status by HEAD"),
         pytest.param("GET", "/api/v1/confirm", 405, id="confirm by GET"),
         pytest.param("GET", "/api/v1/pause", 405, id="pause by GET"),
         pytest.param("POST", "/api/v1/status", 405, id="status by POST"),
         pytest.param("GET", "/", 404, id="something else"),
     ],
 )
-async def test_what_is_not_answered(path: Path, program: Scripted, method: str, what: str, code: int) -> None:
+async def test_which_methods_there_are(
+    path: Path, program: Scripted, method: str, what: str, code: int
+) -> None:
     async with serving(path, program, SETTINGS):
         assert (await ask(path, what, method))[0] == code
 
