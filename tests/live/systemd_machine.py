@@ -1,5 +1,7 @@
 """A machine that systemd has booted, by ``tests/lab/systemdlab.sh``: this host, with a layer in memory on it.
 
+Or a newer Debian, where SYSTEMDLAB_SUITE says so: `make test-coreos` does, which takes a download.
+
 The program is installed there as anywhere, from its wheel into ``/opt/proxyconf``; the packages that it needs
 are those of the checkout.
 """
@@ -26,16 +28,22 @@ LAB = REPOSITORY / "tests" / "lab" / "systemdlab.sh"
 UNITS = REPOSITORY / "deploy" / "systemd"
 PROXYCONF = "/opt/proxyconf/bin/proxyconf"
 TIMEOUT_S = 20.0
+_KEPT = Path(tempfile.gettempdir()) / "proxyconf-systemd"
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 # a Python below somebody's home is hidden from the unit: it is mounted elsewhere, and its library found there
 _LIBRARY = "LD_LIBRARY_PATH=/opt/python/lib"
 _INSTALL = f"""
 set -e
+export {_LIBRARY}
 /opt/python/bin/{_PYTHON} -m venv --without-pip /opt/proxyconf
 echo /opt/packages >/opt/proxyconf/lib/{_PYTHON}/site-packages/packages.pth
-PYTHONPATH=/opt/packages {_LIBRARY} /opt/proxyconf/bin/python -m pip install -q --no-index --no-deps \\
+PYTHONPATH=/opt/packages /opt/proxyconf/bin/python -m pip install -q --no-index --no-deps \\
     --no-warn-script-location --root-user-action=ignore --disable-pip-version-check /opt/wheel/*.whl
 cp /opt/units/*.service /etc/systemd/system/
+if [ "$(systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/\\1/p')" -ge 253 ]; then
+    mkdir -p /etc/systemd/system/proxyconf.service.d
+    cp /opt/units/notify-reload.conf /etc/systemd/system/proxyconf.service.d/
+fi
 mkdir -p /etc/sysusers.d
 cp /opt/units/proxyconf.sysusers /etc/sysusers.d/proxyconf.conf
 systemd-sysusers
@@ -64,8 +72,10 @@ class Machine:
     """It runs between enter and exit, without any service but systemd's own."""
 
     def __init__(self) -> None:
-        # short, for it holds sockets
         self.folder = Path(tempfile.mkdtemp(prefix="pcs-"))
+        self._suite = os.environ.get("SYSTEMDLAB_SUITE", "host")
+        # a tree that was downloaded is kept
+        self._lab_folder = self.folder / "lab" if self._suite == "host" else _KEPT / self._suite
 
     def __enter__(self) -> Self:
         wheel = self.folder / "wheel"
@@ -78,9 +88,9 @@ class Machine:
             UNITS: "/opt/units",
         }
         self._env = {
-            **os.environ,
             "SYSTEMDLAB_INSTALL": "0",
-            "SYSTEMDLAB_DIR": str(self.folder / "lab"),
+            **os.environ,
+            "SYSTEMDLAB_DIR": str(self._lab_folder),
             "SYSTEMDLAB_BIND": " ".join(f"{outside}:{inside}" for outside, inside in binds.items()),
         }
         try:
@@ -94,8 +104,13 @@ class Machine:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lab("purge")
+        self._lab("purge" if self._suite == "host" else "kill")
         shutil.rmtree(self.folder)
+
+    @property
+    def reload_waits(self) -> bool:
+        """Whether this systemd knows ``Type=notify-reload``."""
+        return self.show("proxyconf.service", "Type") == "notify-reload"
 
     def _lab(self, *args: str, text: str = "") -> str:
         done = subprocess.run(
@@ -104,7 +119,7 @@ class Machine:
             input=text,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S * 3,
+            timeout=TIMEOUT_S * (15 if args == ("up",) else 3),
             check=False,
         )
         if done.returncode:

@@ -182,7 +182,7 @@ def test_a_reload_reads_everything_again(running: Machine) -> None:
     pid = running.show(OURS, "MainPID")
     running.write("/etc/proxyconf/proxyconf.toml", CONFIG.replace("[nginx]", "[nginx]\ndefault_status = 444"))
     running.run("systemctl", "reload", OURS)
-    end = time.monotonic() + TIMEOUT_S
+    end = time.monotonic() + (0 if running.reload_waits else TIMEOUT_S)
     while running.location("unknown.test") != "000":
         assert time.monotonic() < end
     running.write("/etc/proxyconf/proxyconf.toml", CONFIG)
