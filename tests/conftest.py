@@ -22,6 +22,17 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a module to one worker, and those of the one engine to one, which begins with them."""
+
+    def group(item: pytest.Item) -> str:
+        return "docker" if "docker_lab" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) != "docker")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose `needs` marker names what is not here."""

@@ -80,6 +80,11 @@ def word(text: str) -> Token:
     return Token(_literal(text))
 
 
+def switch(*, on: bool) -> Token:
+    """Return ``on`` or ``off``."""
+    return Token("on" if on else "off")
+
+
 def quote(text: str) -> Token:
     """Quote *text* where nginx expands variables, such as a header's value or a body; ``$`` stays itself."""
     return _quoted(text, _escaped(text).replace("$", DOLLAR))

@@ -136,4 +136,4 @@ class Server:
 
     def _tokens(self) -> Iterator[Lines]:
         if self.asked.server_tokens is not None:
-            yield directive("server_tokens", word("on" if self.asked.server_tokens else "off"))
+            yield directive("server_tokens", quoting.switch(on=self.asked.server_tokens))

@@ -168,7 +168,7 @@ async def test_those_with_certificates(docker_engine: DockerEngine, certificates
     containers: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         "usual.p.test": ({"CERT_NAME": "shared", "HSTS": "max-age=1; preload", "SERVER_TOKENS": "on"}, {}),
         "both.p.test": ({"HTTPS_METHOD": "noredirect"}, {}),
-        "only.p.test": ({"HTTPS_METHOD": "nohttp"}, {}),
+        "only.p.test": ({"HTTPS_METHOD": "nohttp", "SERVER_TOKENS": "off"}, {}),
         "off.p.test": ({"HTTPS_METHOD": "nohttps"}, {}),
         "post.p.test": ({"HSTS": "off"}, {"non-get-redirect": "308", "http2.enable": "true"}),
         "known.test": ({}, {"ssl_verify_client": "on"}),
