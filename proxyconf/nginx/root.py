@@ -155,7 +155,7 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     if dialect.build.keepalive_min_timeout:
         yield directive("keepalive_min_timeout 3s")
     if settings.server_tokens is not None:  # else a file in http.d may say it, and twice is refused
-        yield directive("server_tokens", word("on" if settings.server_tokens else "off"))
+        yield directive("server_tokens", quoting.switch(on=settings.server_tokens))
     yield proxy_lines(dialect)
     if dialect.https_addresses:
         yield tls_lines(dialect)
