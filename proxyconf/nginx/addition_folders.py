@@ -12,7 +12,7 @@ from proxyconf.nginx import quoting
 from proxyconf.nginx.additions import HOST_D, LOCATION_D, PIECE, Additions, piece
 from proxyconf.nginx.pages import by_status, statuses_of
 from proxyconf.nginx.part import Part, file_name
-from proxyconf.nginx.quoting import directive
+from proxyconf.nginx.writing import directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, block, directive
+from proxyconf.nginx.writing import Lines, block, directive
 
 if TYPE_CHECKING:
     from proxyconf.nginx.dialect import Dialect

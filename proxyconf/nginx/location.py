@@ -11,7 +11,8 @@ from proxyconf.nginx.logins import logins
 from proxyconf.nginx.pages import NO_PAGES, Pages, later_location
 from proxyconf.nginx.part import file_name
 from proxyconf.nginx.passing import FIXED, obstacle, passing_lines
-from proxyconf.nginx.quoting import Lines, block, directive, word
+from proxyconf.nginx.quoting import word
+from proxyconf.nginx.writing import Lines, block, directive
 from proxyconf.options import NONE, Rate, ServiceOptions
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, block, directive
+from proxyconf.nginx.writing import Lines, block, directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

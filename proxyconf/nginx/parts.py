@@ -11,9 +11,9 @@ from proxyconf.nginx.additions import NO_PIECES, Pieces
 from proxyconf.nginx.location import locations, locations_as_asked
 from proxyconf.nginx.pages import NO_PAGES, Pages
 from proxyconf.nginx.part import Part, file_name
-from proxyconf.nginx.quoting import Lines, block, directive
 from proxyconf.nginx.server import Server, beside_of
 from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_block
+from proxyconf.nginx.writing import Lines, block, directive, includes, joined
 from proxyconf.options import NONE
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
     if beside:
         files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
         servers, problems = (*beside.http, *servers), (*problems, *beside.problems)
-    made = _part("host", host, quoting.joined(servers), live, files=files, problems=problems)
+    made = _part("host", host, joined(servers), live, files=files, problems=problems)
     return replace(made, answers_unknown=True) if answers_unknown else made
 
 
@@ -139,7 +139,7 @@ def default_host_problems(part: Part | None, dialect: Dialect) -> Iterator[Probl
 
 
 def _included(piece: Part | None, dialect: Dialect) -> tuple[Lines, ...]:
-    return (quoting.includes(dialect.parts_folder, (piece.file,)),) if piece else ()
+    return (includes(dialect.parts_folder, (piece.file,)),) if piece else ()
 
 
 def _locations(route: Route, live: frozenset[str], last: tuple[Lines, ...]) -> tuple[Lines, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, Token, directive, word
+from proxyconf.nginx.quoting import Token, word
+from proxyconf.nginx.writing import Lines, directive, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ def proxy_lines(dialect: Dialect) -> Lines:
     An http block of ours has them once, which saves nginx a fifth of its memory; in somebody else's each of
     our servers has them, since theirs must not inherit them.
     """
-    return quoting.joined(
+    return joined(
         (
             directive("proxy_http_version 1.1"),
             directive("proxy_connect_timeout", quoting.duration(dialect.settings.connect_timeout)),

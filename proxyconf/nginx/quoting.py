@@ -1,4 +1,4 @@
-"""Typed values to tokens, and tokens to directives: a writer that cannot emit a raw string.
+"""Typed values to tokens: with `writing`, a writer that cannot emit a raw string.
 
 A value reaches nginx only as a `Token`, and only this module makes tokens: each function here checks one type
 of value by a full match, or quotes. Text of our own code is a literal, the first argument of `directive` and
@@ -14,18 +14,17 @@ import hashlib
 import ipaddress
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from proxyconf.errors import BadValueError
 from proxyconf.values import PLAIN_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 DOLLAR = "${pc_dollar}"  # the root file defines it: nginx has no escape for a dollar sign
 TOKEN_BYTES_MAX = 4_000  # nginx reads 4,096 bytes at a time and refuses a token that does not fit into them
-_INDENT = "    "
 # C0, DEL and C1: with \r\n inside quotes a header value once split a response
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # no white space, quotes, backslash, semicolon, braces or comment sign: what ends a token or a directive
@@ -36,9 +35,7 @@ _ADDRESS = re.compile(r"(?:([0-9.]{7,15})|\[([0-9a-f:.]{2,45})\]):([1-9][0-9]{0,
 _LISTEN = re.compile(r"(?:[0-9.]{7,15}:|\[[0-9a-f:.]{2,45}\]:)?([1-9][0-9]{0,4})")
 _IDENTIFIER = re.compile(r"[a-z_]+")
 _USER = re.compile(r"[a-zA-Z_][\w.-]{0,31}", re.ASCII)
-_PART = re.compile(r"[a-z]-[0-9a-f]{16}\.conf")
 _PAGE = re.compile(r"p-[0-9a-f]{16}\.html")
-_MENTIONED = re.compile(r"[acopu]-[0-9a-f]{16}\.(?:conf|html|pem|users)")
 _VARIABLE = re.compile(r"\$[a-z0-9_]+")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Z_]+")
@@ -47,8 +44,6 @@ _URL = re.compile(rf"(?:https?:)?//(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45
 # nothing that is quoted in a URL, and no $
 _NEW_PATH = re.compile(r"(?:/[A-Za-z0-9._~@:+,=-]+)*/?", re.ASCII)
 _STATUSES = frozenset({301, 302, 303, 307, 308})
-
-T = TypeVar("T")
 
 
 class UnquotableError(BadValueError):
@@ -69,15 +64,9 @@ class Token(str):
     __slots__ = ()
 
 
-class Lines(str):
-    """Whole directives, each with its line end. Made in this module only."""
-
-    __slots__ = ()
-
-
 def word(text: str) -> Token:
     """Return a literal of our own code as a token."""
-    return Token(_literal(text))
+    return Token(literal(text))
 
 
 def switch(*, on: bool) -> Token:
@@ -97,7 +86,7 @@ def quote_plain(text: str) -> Token:
 
 def host_name(text: str) -> Token:
     """Return a ``server_name``: lower-case ASCII, at most 253 bytes, with an optional leading ``*.``."""
-    return _matching(_HOST, text, "host name", "write it in lower case, in IDNA form")
+    return matching(_HOST, text, "host name", "write it in lower case, in IDNA form")
 
 
 def location(path: str) -> Token:
@@ -125,7 +114,7 @@ def endpoint(text: str) -> Token:
 
 def listen(text: str) -> Token:
     """Return what ``listen`` takes: a port, or an address and a port."""
-    return _matching(_LISTEN, text, "address to listen on", "write '80', '127.0.0.1:80' or '[::]:80'")
+    return matching(_LISTEN, text, "address to listen on", "write '80', '127.0.0.1:80' or '[::]:80'")
 
 
 def network(text: str) -> Token:
@@ -161,12 +150,12 @@ def duration(seconds: float) -> Token:
 
 def identifier(text: str) -> Token:
     """Return the name of a directive."""
-    return _matching(_IDENTIFIER, text, "directive", "write lower-case letters and underscores")
+    return matching(_IDENTIFIER, text, "directive", "write lower-case letters and underscores")
 
 
 def user_name(text: str) -> Token:
     """Return the name of a system user."""
-    return _matching(_USER, text, "user", "write 'www-data'")
+    return matching(_USER, text, "user", "write 'www-data'")
 
 
 def file(path: Path | str) -> Token:
@@ -222,12 +211,12 @@ def rewriting(path: str, replacement: str) -> tuple[Token, Token]:
 
 def header_name(text: str) -> Token:
     """Return the name of a header."""
-    return _matching(_HEADER, text, "header", "write letters, digits and hyphens")
+    return matching(_HEADER, text, "header", "write letters, digits and hyphens")
 
 
 def parameter(text: str) -> Token:
     """Return the name of a parameter for a program that is spoken to by FastCGI or uwsgi."""
-    return _matching(_PARAMETER, text, "parameter", "write capital letters and underscores")
+    return matching(_PARAMETER, text, "parameter", "write capital letters and underscores")
 
 
 def header_parameter(text: str) -> Token:
@@ -242,7 +231,7 @@ def header_variable(text: str) -> Token:
 
 def cookie_variable(text: str) -> Token:
     """Return the variable that has the value of a cookie."""
-    return Token(f"$cookie_{_matching(_COOKIE, text, 'cookie', 'write letters, digits and underscores')}")
+    return Token(f"$cookie_{matching(_COOKIE, text, 'cookie', 'write letters, digits and underscores')}")
 
 
 def size(count: int) -> Token:
@@ -272,7 +261,7 @@ def sized_zone(name: Token, *, megabytes: int) -> Token:
 
 def setting(name: str, value: Token) -> Token:
     """Return ``name=value``; *name* is a literal of our own code."""
-    return Token(f"{_literal(name)}={_token(value)}")
+    return Token(f"{literal(name)}={_token(value)}")
 
 
 def status(code: int) -> Token:
@@ -287,7 +276,7 @@ def redirect(url: str) -> Token:
 
     One without a scheme, ``//www.example.com``, keeps the request's, and its port.
     """
-    start = _matching(_URL, url, "URL", "write 'https://www.example.com', without a path")
+    start = matching(_URL, url, "URL", "write 'https://www.example.com', without a path")
     return Token(f"$scheme:{start}$pc_port$request_uri" if start[0] == "/" else f"{start}$request_uri")
 
 
@@ -310,7 +299,7 @@ def script_root(folder: str) -> Token:
 
 def page(name: str, *, later: bool = False) -> Token:
     """Return where an error page is, by the name of its part; *later* is for those of a maintenance."""
-    file = _matching(_PAGE, name, "page", "this is our own mistake")
+    file = matching(_PAGE, name, "page", "this is our own mistake")
     return Token(f"/.proxyconf-errors/{'later/' if later else ''}{file}")
 
 
@@ -331,46 +320,6 @@ def json_object(texts: Mapping[str, Token], numbers: Mapping[str, Token]) -> Tok
     return Token("'{" + ",".join(pairs) + "}'")
 
 
-def directive(name: str, *values: Token) -> Lines:
-    """Return a directive.
-
-    Args:
-        name: A literal of our own code, or a token; several words are several tokens.
-        values: What follows it.
-    """
-    return Lines(f"{_head(name, values)};\n")
-
-
-def block(name: str, *values: Token, body: Iterable[Lines]) -> Lines:
-    """Return a directive with a block; *name* as for `directive`."""
-    inner = joined(body)
-    # a line end can't be inside a token, so every one of them ends a line
-    indented = f"{_INDENT}{inner[:-1].replace(chr(10), chr(10) + _INDENT)}\n" if inner else ""
-    return Lines(f"{_head(name, values)} {{\n{indented}}}\n")
-
-
-def comment(text: str) -> Lines:
-    """Return a comment: a literal of our own code."""
-    return Lines(f"# {_printable(text)}\n")
-
-
-def joined(lines: Iterable[Lines]) -> Lines:
-    """Return all *lines* as one."""
-    return Lines("".join(_each(lines, Lines)))
-
-
-def includes(folder: Path, names: Iterable[str]) -> Lines:
-    """Return an ``include`` for each part; *names* are their files within *folder*."""
-    start = f"include {file(folder)[:-1]}/"
-    return Lines("".join([f'{start}{_part(name)}";\n' for name in names]))
-
-
-def mentions(names: Iterable[str]) -> Lines:
-    """Name files that other parts refer to in comments, so that the root file tells all that must be kept."""
-    names = (_matching(_MENTIONED, name, "part", "this is our own mistake") for name in names)
-    return Lines("".join([f"# parts/{name}\n" for name in names]))
-
-
 def _new_path(text: str) -> str:
     if not _NEW_PATH.fullmatch(text):
         raise BadValueError(
@@ -379,42 +328,27 @@ def _new_path(text: str) -> str:
     return text
 
 
-def _head(name: str, values: tuple[Token, ...]) -> str:
-    first = name if type(name) is Token else _literal(name)
-    return " ".join((first, *_each(values, Token))) if values else first
-
-
 def _token(value: Token) -> Token:
-    return _each((value,), Token)[0]
-
-
-def _each(values: Iterable[T], kind: type[T]) -> list[T]:
     """Refuse what mypy would have refused: the last line of defence is worth 50 ns."""
-    checked = list(values)
-    for value in checked:
-        if type(value) is not kind:
-            raise TypeError(f"{value!r} is no {kind.__name__}: quote it")
-    return checked
+    if type(value) is not Token:
+        raise TypeError(f"{value!r} is no token: quote it")
+    return value
 
 
 @lru_cache(maxsize=256)  # our own code has few of them, and writes each a thousand times
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return *text* of our own code, which holds nothing that ends a token or a directive."""
     if not _LITERAL.fullmatch(text):
         raise TypeError(f"{text!r} is no literal: pass its values as tokens")
     return text
 
 
 def _variable(value: Token) -> Token:
-    return _matching(_VARIABLE, _token(value), "variable", "write '$host'")
+    return matching(_VARIABLE, _token(value), "variable", "write '$host'")
 
 
-def _part(name: str) -> str:
-    if not _PART.fullmatch(name):
-        raise BadValueError(f"part {name!r}: no name of a part's file")
-    return name
-
-
-def _matching(pattern: re.Pattern[str], text: str, what: str, hint: str) -> Token:
+def matching(pattern: re.Pattern[str], text: str, what: str, hint: str) -> Token:
+    """Return *text* as a token, if the whole of it is what *pattern* allows."""
     if not pattern.fullmatch(text):
         raise BadValueError(f"{what} {text!r}: not allowed ({hint})")
     return Token(text)
@@ -427,10 +361,11 @@ def _quoted(text: str, escaped: str) -> Token:
 
 
 def _escaped(text: str) -> str:
-    return _printable(text).replace("\\", "\\\\").replace('"', '\\"')
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return *text*, if it is one line that can be shown."""
     if found := _CONTROL.search(text):
         raise UnquotableError(text, f"has the control character {found[0]!r} (remove it)")
     return text

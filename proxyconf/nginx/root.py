@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxyconf.nginx import quoting
 from proxyconf.nginx.challenge import challenge_location
 from proxyconf.nginx.passing import proxy_lines
-from proxyconf.nginx.quoting import Lines, block, comment, directive, word
+from proxyconf.nginx.quoting import word
 from proxyconf.nginx.tls import https_listens, tls_lines
+from proxyconf.nginx.writing import Lines, block, comment, directive, includes, joined, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,7 +93,7 @@ class Hosts(NamedTuple):
 
 
 def files_needed(connections: int) -> int:
-    """Return how many files a worker with so many connections may have open: each may be passed on by another."""
+    """Return how many files a worker may have open: each connection may be passed on by another."""
     return 2 * connections + _OTHER_FILES
 
 
@@ -117,11 +118,11 @@ def root_text(
         *(_http_of_our_own(dialect) if dialect.own else ()),
         *_default_server(dialect, hosts),
         _proof_server(dialect, nonce),
-        quoting.includes(dialect.parts_folder, files),
-        quoting.mentions(mentioned),
+        includes(dialect.parts_folder, files),
+        mentions(mentioned),
     )
     lines = (*_OWN, *_main(dialect), block("http", body=http)) if dialect.own else (*_INCLUDED, *http)
-    return quoting.joined(lines).encode()
+    return joined(lines).encode()
 
 
 def _main(dialect: Dialect) -> Iterator[Lines]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxyconf.nginx import challenge, quoting, tls
 from proxyconf.nginx.location import Beside
 from proxyconf.nginx.passing import proxy_lines
-from proxyconf.nginx.quoting import Lines, block, directive, word
+from proxyconf.nginx.quoting import word
+from proxyconf.nginx.writing import Lines, block, directive, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,10 +49,10 @@ def begin_lines(dialect: Dialect) -> Begin:
     listens = [directive("listen", quoting.listen(address)) for address in dialect.addresses]
     https = tuple(tls.https_listens(dialect))
     return Begin(
-        quoting.joined(listens),
-        quoting.joined(_listens_for_unknown(dialect)),
-        quoting.joined(https if dialect.own or not https else (*https, tls.tls_lines(dialect))),
-        quoting.joined(() if dialect.own else (proxy_lines(dialect),)),
+        joined(listens),
+        joined(_listens_for_unknown(dialect)),
+        joined(https if dialect.own or not https else (*https, tls.tls_lines(dialect))),
+        joined(() if dialect.own else (proxy_lines(dialect),)),
         challenge.challenge_location(dialect),
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Route, Snapshot
     from proxyconf.nginx.part import PartKind
-    from proxyconf.nginx.quoting import Lines
+    from proxyconf.nginx.writing import Lines
     from proxyconf.options import ServiceOptions
 
 __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"]

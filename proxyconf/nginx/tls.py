@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from proxyconf import values
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, block, directive, word
+from proxyconf.nginx.quoting import word
+from proxyconf.nginx.writing import Lines, block, directive, joined
 from proxyconf.options import HostOptions
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def tls_lines(dialect: Dialect) -> Lines:
     Sessions are kept in memory that nginx's workers share and that outlives a reload. Tickets have keys of
     one generation, and are not taken any more after the next reload.
     """
-    return quoting.joined(
+    return joined(
         (
             _PROTOCOLS[dialect.settings.tls.policy],
             directive("ssl_ciphers", quoting.quote_plain(_CIPHERS)),

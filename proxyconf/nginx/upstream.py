@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from proxyconf.errors import BadValueError
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import Lines, Token, block, directive, word
+from proxyconf.nginx.quoting import Token, word
+from proxyconf.nginx.writing import Lines, block, directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from proxyconf.errors import BadValueError
 from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import block, directive, joined, word
+from proxyconf.nginx.quoting import word
+from proxyconf.nginx.writing import block, directive, joined
 from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from proxyconf.nginx.quoting import Lines, Token
+    from proxyconf.nginx.writing import Lines, Token
 
 pytestmark = pytest.mark.needs("nginx")
 

@@ -13,8 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxyconf.errors import BadValueError
-from proxyconf.nginx import quoting
-from proxyconf.nginx.quoting import DOLLAR, Token, block, comment, directive, joined, word
+from proxyconf.nginx import quoting, writing
+from proxyconf.nginx.quoting import DOLLAR, Token, word
+from proxyconf.nginx.writing import block, comment, directive, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SOURCES = [
     path
     for path in sorted(Path(quoting.__file__).parent.glob("*.py"))
-    if path.stem != "quoting" and "import quoting" in path.read_text()
+    if path.stem not in ("quoting", "writing") and "nginx.writing import" in path.read_text()
 ]
 # those whose first argument is a literal of our own code
 LITERAL = {"directive", "block", "word", "comment", "setting"}
@@ -321,9 +322,9 @@ def test_a_setting_takes_a_token() -> None:
 
 
 def test_files_of_users_are_mentioned_by_name_only() -> None:
-    assert quoting.mentions(["u-0123456789abcdef.users"]) == "# parts/u-0123456789abcdef.users\n"
+    assert writing.mentions(["u-0123456789abcdef.users"]) == "# parts/u-0123456789abcdef.users\n"
     with pytest.raises(BadValueError, match="users"):
-        quoting.mentions(["u-0123456789abcdef.users\ninclude x;"])
+        writing.mentions(["u-0123456789abcdef.users\ninclude x;"])
 
 
 def test_pages_are_named_by_their_part_only() -> None:
@@ -342,10 +343,10 @@ def test_an_object_of_the_log_has_variables_only() -> None:
 
 
 def test_parts_are_included_by_name_only() -> None:
-    lines = quoting.includes(Path("/x/parts"), ["s-0123456789abcdef.conf"])
+    lines = writing.includes(Path("/x/parts"), ["s-0123456789abcdef.conf"])
     assert lines == 'include "/x/parts/s-0123456789abcdef.conf";\n'
     with pytest.raises(BadValueError, match="part"):
-        quoting.includes(Path("/x"), ["../../etc/passwd"])
+        writing.includes(Path("/x"), ["../../etc/passwd"])
 
 
 def test_directives_and_blocks() -> None:
