@@ -21,7 +21,8 @@ from tests.live.nginx_server import NginxServer, check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from proxyconf.nginx.writing import Lines, Token
+    from proxyconf.nginx.quoting import Token
+    from proxyconf.nginx.writing import Lines
 
 pytestmark = pytest.mark.needs("nginx")
 
