@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
@@ -19,7 +19,7 @@ from proxyconf.options import NONE as NO_OPTIONS
 from proxyconf.options import LocationOptions, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Entry, Member, Named
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
+
+T = TypeVar("T")
 
 _ADDRESS = attrgetter("endpoint.address")
 _BY_CONTAINER = attrgetter("container", "why")
@@ -63,8 +65,8 @@ def merge(
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
-    options = _service_options(settled, problems)
-    hosts = _host_options(settled, problems)
+    options = _first_asked(settled, _service_options, problems)
+    hosts = _first_asked(settled, _host_options, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
     idle = [container for one in claims for container in one.idle]
@@ -246,34 +248,38 @@ def _loss(rival: Route, winner: Route) -> Problem | None:
     return Problem("route", rival.where, why) if why else None
 
 
-def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, ServiceOptions]:
-    """Return what is asked for each service: by the first route, by host and path, that asks for anything."""
-    asked: dict[str, Route] = {}
+def _first_asked(
+    routes: Iterable[Route],
+    of: Callable[[Route], tuple[str, str, T]],
+    problems: list[Problem],
+) -> dict[str, T]:
+    """Return what is asked for by the first route, by host and path, that asks for anything.
+
+    Args:
+        routes: Sorted.
+        of: Returns what the options are of, that in words, and the options.
+        problems: Gets the routes that ask for something else.
+    """
+    first: dict[str, tuple[Route, T]] = {}
     for route in routes:
-        # most ask for nothing, which is seen without a comparison
-        if route.options is NO_OPTIONS or route.options.service == NO_OPTIONS.service:
+        if route.options is NO_OPTIONS:  # most ask for nothing, which is seen without a comparison
             continue
-        first = asked.setdefault(route.service, route)
-        if first.options.service != route.options.service:
-            problems.append(_asks_in_vain(f"service {route.service!r}", route, first))
-    return {name: route.options.service for name, route in asked.items()}
-
-
-def _host_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, HostOptions]:
-    """Return what is asked for each host, as for services."""
-    asked: dict[str, Route] = {}
-    for route in routes:
-        if route.options is NO_OPTIONS or route.options.host == NO_OPTIONS.host:
+        name, words, asked = of(route)
+        if asked == type(asked)():
             continue
-        first = asked.setdefault(route.host, route)
-        if first.options.host != route.options.host:
-            problems.append(_asks_in_vain(f"host {route.host}", route, first))
-    return {host: route.options.host for host, route in asked.items()}
+        holder, counts = first.setdefault(name, (route, asked))
+        if counts != asked:
+            why = f"{words} is as {holder.where} asks (ask for the same, or for nothing)"
+            problems.append(Problem("route", route.where, why))
+    return {name: asked for name, (_, asked) in first.items()}
 
 
-def _asks_in_vain(what: str, route: Route, first: Route) -> Problem:
-    why = f"{what} is as {first.where} asks (ask for the same, or for nothing)"
-    return Problem("route", route.where, why)
+def _service_options(route: Route) -> tuple[str, str, ServiceOptions]:
+    return route.service, f"service {route.service!r}", route.options.service
+
+
+def _host_options(route: Route) -> tuple[str, str, HostOptions]:
+    return route.host, f"host {route.host}", route.options.host
 
 
 def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:
