@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,11 +32,12 @@ from proxyconf.status import serving
 from proxyconf.supervisor import stop_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
     from proxyconf.api import Status
     from proxyconf.config import Settings
+    from proxyconf.design import Followed
     from proxyconf.model import Listing, Problem, Snapshot
     from proxyconf.sources import Source
     from proxyconf.tables import Exec, Nginx
@@ -217,11 +218,20 @@ async def look(settings: Settings, resources: Resources, *, timeout_s: float) ->
         SourceError: One did not answer, or not in time.
         UsageError: The configuration of a source is wrong.
     """
-    followed = follow(settings, resources).values()
-    listings = await asyncio.gather(*(_first_listing(one.source, timeout_s) for one in followed))
+    listings = await ask_all(follow(settings, resources).values(), timeout_s=timeout_s)
     return merge(
         [Reader().read(listing) for listing in listings], host_rule=settings.tables.routing.host_rule
     )
+
+
+async def ask_all(followed: Collection[Followed], *, timeout_s: float) -> tuple[Listing, ...]:
+    """Ask every source once.
+
+    Raises:
+        SourceError: One did not answer, or not in time.
+    """
+    found = await asyncio.gather(*(_first_listing(one.source, timeout_s) for one in followed))
+    return tuple(replace(listing, needs=one.needs) for listing, one in zip(found, followed, strict=True))
 
 
 async def _first_listing(source: Source, timeout_s: float) -> Listing:

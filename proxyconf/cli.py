@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import TYPE_CHECKING
 import click
 
 from proxyconf import __version__, confd, controls, init, inspection, report
-from proxyconf.flags import FAILED, USAGE, Commands, answer, configured, guarded, seconds, with_sources
+from proxyconf.flags import (
+    FAILED,
+    USAGE,
+    Commands,
+    answer,
+    configured,
+    guarded,
+    seconds,
+    show_diff,
+    with_sources,
+)
 from proxyconf.log import set_up
 from proxyconf.status import ask_confirm, ask_status
 
@@ -40,6 +51,8 @@ def main() -> None:
     A flag beats the environment (PROXYCONF_NGINX_MODE=include), which beats the file, which beats the
     defaults.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        click.get_current_context().color = False
 
 
 @main.command(context_settings={"allow_interspersed_args": False})
@@ -181,7 +194,8 @@ def _check(settings: Settings) -> None:
             click.echo(line)
 
 
-main.add_command(inspection.doctor)
+for command in (inspection.plan, inspection.doctor):
+    main.add_command(command)
 
 
 @main.command()
@@ -279,8 +293,7 @@ def _show(made: Preview) -> None:
     _say("error", *made.errors)
     _say("warning", *made.warnings)
     for draft in made.drafts:
-        for line in draft.diff():
-            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
+        show_diff(draft.diff())
         if attributes := draft.attributes():
             click.echo(attributes)
     click.echo(f"{made.count()}; nothing was written")

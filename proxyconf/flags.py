@@ -18,7 +18,7 @@ from proxyconf.sources import kinds
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from proxyconf.config import Settings
 
@@ -146,6 +146,12 @@ def answer(question: Coroutine[Any, Any, T]) -> T:
     except StateError as exc:
         click.echo(f"proxyconf: {exc}", err=True)
         sys.exit(FAILED)
+
+
+def show_diff(lines: Iterable[str]) -> None:
+    """Print a unified diff, in colours where that is wanted."""
+    for line in lines:
+        click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
 
 
 def seconds(text: str) -> float:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxyconf.groups.draft import Draft
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.additions import Additions
-    from proxyconf.nginx.here import Here
+    from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.part import Part
     from proxyconf.nginx.site import Site
 
@@ -42,25 +42,42 @@ _FATES = ("would change", "can't be rendered", "can't be written", "set aside")
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A site, and where it belongs.
+
+    Attributes:
+        folder: What nginx reads from us.
+    """
+
+    folder: Folder
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What would be written.
 
     Attributes:
-        site: The site's files, named as in the folder nginx reads; none where there is no site.
+        written: The site; None where there is none.
         set_aside: The template resources that can't be used.
         warnings: What was passed over, or left out of the site.
     """
 
-    site: Mapping[str, bytes]
+    written: Written | None
     drafts: Sequence[Draft]
     set_aside: Sequence[Problem]
     warnings: Sequence[str]
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The site's files, and those of templates as ``files/etc/...``."""
+        """The site's files, named as in the folder nginx reads, and templates' as ``files/etc/...``."""
+        site: dict[str, bytes] = {}
+        if self.written:
+            # keys are not for everybody's eyes
+            shown = [part for part in self.written.site.parts if part.kind != "certificate"]
+            site = _files(self.written.folder, self.written.site, shown)
         made = {f"files{one.resource.dest}": one.after.content for one in self.drafts if one.after}
-        return {**self.site, **made}
+        return site | made
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -84,20 +101,36 @@ async def render(settings: Settings, *, timeout_s: float) -> Preview:
         UsageError: The configuration of a source is wrong.
     """
     resources = await asyncio.to_thread(read_resources, settings)
-    snapshot = await look(settings, resources, timeout_s=timeout_s)
+    return await preview_of(settings, resources, await look(settings, resources, timeout_s=timeout_s))
+
+
+async def preview_of(settings: Settings, resources: Resources, snapshot: Snapshot) -> Preview:
+    """Render everything from *snapshot*.
+
+    Raises:
+        UsageError: What the configuration says of nginx is wrong.
+    """
     warnings = [*settings.warnings, *map(str, (*resources.warnings, *snapshot.problems))]
     templates = Templates(settings.tables.confd.dir / "templates")
-    site: dict[str, bytes] = {}
+    state = State(state_path(settings))
+    written: Written | None = None
     ours: tuple[Path, ...] = ()
     if settings.tables.nginx.mode != "none":
-        site, more = await _site(settings, snapshot)
+        written, more = await _site(settings, snapshot)
         warnings += more
-        ours = tuple(state_path(settings) / "nginx" / name for name in _OPERATORS)
-    made = await drafts(resources.resources, templates, snapshot, ours=ours)
-    return Preview(site, made, resources.problems, warnings)
+        ours = tuple(state.nginx / name for name in _OPERATORS)
+    clocks = await asyncio.to_thread(_clocks, state, resources)
+    made = await drafts(resources.resources, templates, snapshot, ours=ours, clocks=clocks)
+    return Preview(written, made, resources.problems, warnings)
 
 
-async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes], list[str]]:
+def _clocks(state: State, resources: Resources) -> dict[Path, float]:
+    """Return the time that was told to each template last, in Unix time, where it is known."""
+    records = {one.dest: state.load_record(one.dest) for one in resources.resources}
+    return {dest: record.clock for dest, record in records.items() if record and record.clock}
+
+
+async def _site(settings: Settings, snapshot: Snapshot) -> tuple[Written, list[str]]:
     problems = []
     # the real token is a secret of the state folder, which need not exist for this
     folder, token = state_path(settings) / "nginx", "0" * 32
@@ -111,9 +144,7 @@ async def _site(settings: Settings, snapshot: Snapshot) -> tuple[dict[str, bytes
         problems.append("nginx can't be asked what it is; rendered for one that supports the least")
     site = nginx.renderer().render(snapshot, additions=await _additions(settings))
     problems += map(str, (*site.problems, *nginx.certificates.found.problems))
-    # keys are not for everybody's eyes
-    shown = [part for part in site.parts if part.kind != "certificate"]
-    return _files(nginx, site, shown), problems
+    return Written(nginx.folder, site), problems
 
 
 async def _additions(settings: Settings) -> Additions:
@@ -121,8 +152,8 @@ async def _additions(settings: Settings) -> Additions:
     return await asyncio.to_thread(folders.refresh)
 
 
-def _files(nginx: Here, site: Site, parts: Iterable[Part]) -> dict[str, bytes]:
-    files = {nginx.folder.root.name: site.root(_NONCE)}
+def _files(folder: Folder, site: Site, parts: Iterable[Part]) -> dict[str, bytes]:
+    files = {folder.root.name: site.root(_NONCE)}
     return files | {f"parts/{part.file}": part.text for part in parts}
 
 
@@ -205,7 +236,7 @@ async def check_site(settings: Settings) -> Sequence[str]:
         if build := nginx.control.build:
             lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
         site = nginx.renderer().render(snapshot, additions=await _additions(settings))
-        write(folder, _files(nginx, site, site.parts))
+        write(folder, _files(nginx.folder, site, site.parts))
         (folder / "temp").mkdir()
         for name in _OPERATORS:
             if (real / name).is_dir():

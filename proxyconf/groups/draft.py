@@ -21,7 +21,7 @@ from proxyconf.resources.keyspace import Keyspace
 from proxyconf.resources.lookups import Lookups
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from proxyconf.groups.dest import Form
@@ -104,7 +104,12 @@ def _owner(form: Form) -> str:
 
 
 async def drafts(
-    resources: Iterable[Resource], templates: Templates, snapshot: Snapshot, *, ours: Container[Path]
+    resources: Iterable[Resource],
+    templates: Templates,
+    snapshot: Snapshot,
+    *,
+    ours: Container[Path],
+    clocks: Mapping[Path, float],
 ) -> tuple[Draft, ...]:
     """Render all *resources*, and compare each with what is in place.
 
@@ -113,17 +118,29 @@ async def drafts(
         templates: The folder they are rendered from.
         snapshot: What templates see.
         ours: Folders that are made at our start: nothing will be in the way there.
+        clocks: Destination to the time that was told to the template last, in Unix time.
     """
     view, lookups = View(snapshot, Keyspace(snapshot.pairs)), Lookups()
     found = []
     for resource in resources:
-        try:
-            content, _ = await Rendering(resource, templates, lookups).render(view, clock=time.time())
-        except TemplateError as exc:
-            found.append(Draft(resource, problem=str(exc)))
-        else:
-            found.append(await asyncio.to_thread(_compare, resource, content, ours))
+        rendering = Rendering(resource, templates, lookups)
+        draft = await _draft(rendering, resource, view, ours, time.time())
+        if draft.fate and (earlier := clocks.get(resource.dest)):
+            # that it is later now is no difference
+            as_then = await _draft(rendering, resource, view, ours, earlier)
+            draft = draft if as_then.fate else as_then
+        found.append(draft)
     return tuple(found)
+
+
+async def _draft(
+    rendering: Rendering, resource: Resource, view: View, ours: Container[Path], clock: float
+) -> Draft:
+    try:
+        content, _ = await rendering.render(view, clock=clock)
+    except TemplateError as exc:
+        return Draft(resource, problem=str(exc))
+    return await asyncio.to_thread(_compare, resource, content, ours)
 
 
 def _compare(resource: Resource, content: bytes, ours: Container[Path]) -> Draft:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = (
-    *("run", "once", "render", "check", "doctor", "status", "confirm"),
+    *("run", "once", "render", "check", "plan", "doctor", "status", "confirm"),
     *("explain", "history", "pause", "resume", "recover", "confd"),
 )
 
@@ -50,7 +50,7 @@ def test_help_teaches_by_example(command: str) -> None:
     assert max(map(len, result.output.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("command", ["run", "once", "check", "doctor"])
+@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "doctor"])
 def test_help_names_the_exit_codes(command: str) -> None:
     assert re.search(r"Exit codes: 0 .*1 .*2 ", call(command, "-h").output, re.DOTALL)
 

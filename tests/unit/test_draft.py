@@ -23,6 +23,7 @@ class Desk:
         self.path = path
         self.templates = path / "templates"
         self.templates.mkdir()
+        self.clocks: dict[Path, float] = {}
 
     def resource(self, text: str, dest: str = "x.conf", **more: object) -> Resource:
         (self.templates / "x.tmpl").write_text(text)
@@ -33,7 +34,7 @@ class Desk:
     async def drafts(self, *resources: Resource, ours: Container[Path] = ()) -> tuple[Draft, ...]:
         before = sorted(self.path.rglob("*"))
         snapshot = Snapshot(pairs={"/name": Entry(b"new")})
-        made = await drafts(resources, Templates(self.templates), snapshot, ours=ours)
+        made = await drafts(resources, Templates(self.templates), snapshot, ours=ours, clocks=self.clocks)
         assert sorted(self.path.rglob("*")) == before
         return made
 
@@ -130,3 +131,16 @@ async def test_a_table_of_our_own_names_its_file_already(desk: Desk) -> None:
     place = f"p.toml: [[template]] {desk.path}/x.conf"
     draft = await desk.draft("{{ nonsense }}", place=place)
     assert str(draft.error).startswith(f"template {place}: render ")
+
+
+async def test_that_it_is_later_now_is_no_difference(desk: Desk) -> None:
+    """A template that asks for the time, and is in place as it was told."""
+    dest = desk.path / "x.conf"
+    dest.write_text("1970\n")
+    dest.chmod(0o644)
+    text = "{{ datetime().year }}\n"
+    assert (await desk.draft(text)).fate == "would change"
+    desk.clocks[dest] = 100.0
+    assert (await desk.draft(text)).fate == ""
+    dest.write_text("1971\n")
+    assert b"1970" not in (await desk.draft(text)).after.content  # type: ignore[union-attr]

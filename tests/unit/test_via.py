@@ -54,11 +54,11 @@ def test_a_way_to_a_container(text: str, tmp_path: Path) -> None:
     assert (found, found.container) == (text, text.removeprefix("docker:"))
 
 
-@pytest.mark.parametrize("text", ["", "docker", "docker:", "docker:a/b", "docker:-a", "podman:web", "pid"])
+@pytest.mark.parametrize(
+    "text", ["", "docker", "docker:", "docker:a/b", "docker:-a", "podman:web", "pid:web"]
+)
 def test_no_way(text: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r'nginx.via: .* is no way to an nginx .write "local" or "docker:CONT'
-    ):
+    with pytest.raises(UsageError, match=r'nginx.via: .* is no way to an nginx .write "local", "docker:CONT'):
         settings(NginxEngine(), tmp_path, via=text)
 
 
@@ -153,7 +153,7 @@ async def test_a_preview(engine: NginxEngine, tmp_path: Path, monkeypatch: pytes
     flags = settings(engine, tmp_path)
     made = await preview.render(config.Settings(flags.tables, ()), timeout_s=1)
     assert made.warnings == ["nginx can't be asked what it is; rendered for one that supports the least"]
-    assert "nginx.conf" in made.site
+    assert "nginx.conf" in made.files
 
 
 async def test_a_check_is_made_in_the_shared_folder(engine: NginxEngine, tmp_path: Path) -> None:

@@ -1,0 +1,242 @@
+"""What would change if all that the sources say were applied now, against what is in place.
+
+A site's files are named by their content, so they are paired by what they are of. What is another at every
+attempt, the nonce, is no difference, and neither are the names of files in the main file. Certificates and
+users are named, but never shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from proxyconf.app import ask_all, state_path
+from proxyconf.design import follow, needs_of
+from proxyconf.errors import StateError
+from proxyconf.intake import Intake
+from proxyconf.model import Change
+from proxyconf.nginx.additions import read_piece
+from proxyconf.nginx.folder import parts_of
+from proxyconf.preview import preview_of
+from proxyconf.resources.folder import read_resources
+from proxyconf.snapshot import merge
+from proxyconf.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from proxyconf.config import Settings
+    from proxyconf.nginx.folder import Folder
+    from proxyconf.nginx.part import Part
+    from proxyconf.preview import Preview, Written
+    from proxyconf.resources.folder import Resources
+
+_MAIN = "main file"
+_UPSTREAM = re.compile(r"^upstream ([0-9a-f]{12}_(\S*)) \{", re.MULTILINE)
+_SERVER_NAME = re.compile(r"^ *server_name (\S+);", re.MULTILINE)
+_PART_LINE = re.compile(r"^.*\bparts/[a-z]-[0-9a-f]{16}\..*\n", re.MULTILINE)
+_TOKEN = re.compile(r"\b[0-9a-f]{32}(?=\.proxyconf\.invalid)")
+_NONCE = re.compile(r"(default_type text/plain;\s+return 200 )[^;]*;")
+_HIDDEN = {"c": "certificate", "a": "authority", "u": "users", "p": "page"}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file whose content may be seen.
+
+    Attributes:
+        key: What it is of, so that two texts with the same key are two versions of one file.
+        title: The same for people.
+    """
+
+    key: str
+    title: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of a site.
+
+    Attributes:
+        texts: Those that may be seen, by their keys.
+        hidden: Those that may not, by their names as files: what each is, for people.
+    """
+
+    texts: Mapping[str, Text]
+    hidden: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What would change.
+
+    Attributes:
+        texts: What is in place and what should be, of each file that would change; empty for no file.
+        hidden: What would change and is not shown, in words.
+        preview: What would be written.
+        warnings: What was passed over, or left out.
+    """
+
+    texts: Sequence[tuple[Text, Text]]
+    hidden: Sequence[str]
+    preview: Preview
+    warnings: Sequence[str]
+
+    @property
+    def changes(self) -> int:
+        """How many files would change."""
+        templates = sum(draft.fate == "would change" for draft in self.preview.drafts)
+        return len(self.texts) + len(self.hidden) + templates
+
+    def lines(self) -> Iterator[str]:
+        """Yield everything as a unified diff."""
+        for before, after in self.texts:
+            yield from _diff(before, after)
+        yield from self.hidden
+        for draft in self.preview.drafts:
+            yield from draft.diff()
+            if attributes := draft.attributes():
+                yield attributes
+
+
+async def difference(settings: Settings, *, timeout_s: float) -> Difference:
+    """Compare what should be with what is in place.
+
+    Raises:
+        SourceError: A source did not answer.
+        UsageError: The configuration is wrong.
+        StateError: What is in place can't be read.
+    """
+    resources = await asyncio.to_thread(read_resources, settings)
+    preview, problems = await _wanted(settings, resources, timeout_s)
+    warnings = [*_doubts(state_path(settings)), *preview.warnings, *problems]
+    if preview.written is None:
+        return Difference((), (), preview, warnings)
+    before = await asyncio.to_thread(_in_place, preview.written.folder)
+    after = _of_site(preview.written)
+    hidden = tuple(_unlike(before.hidden, after.hidden))
+    return Difference(tuple(_changed(before.texts, after.texts)), hidden, preview, warnings)
+
+
+async def _wanted(settings: Settings, resources: Resources, timeout_s: float) -> tuple[Preview, list[str]]:
+    """Return what the program would write, by what an earlier run knows: last good values, owners, losses."""
+    state = State(state_path(settings))
+    followed = follow(settings, resources)
+    intake = Intake({name: one.source.policy for name, one in followed.items()}, needs_of(resources))
+    for listing in await asyncio.to_thread(state.load_listings):
+        intake.restore(listing)
+    for listing in await ask_all(followed.values(), timeout_s=timeout_s):
+        intake.take(Change(listing, fresh=True))
+    applied = await asyncio.to_thread(state.load_applied)
+    owners = applied.owners if applied else {}
+    snapshot = merge(intake.claims(), owners, host_rule=settings.tables.routing.host_rule)
+    return await preview_of(settings, resources, snapshot), list(map(str, intake.problems()))
+
+
+def _doubts(state: Path) -> Iterator[str]:
+    """Yield why the difference may be another one for the program that runs."""
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        yield (
+            f"{state} is of the user {owner}, and we are {os.geteuid()}: what is written for nginx may differ"
+            " by that, and last good values are not known (run as that user)"
+        )
+
+
+def _in_place(folder: Folder) -> Files:
+    """Read what is in the folder; blocks."""
+    try:
+        root = folder.root.read_bytes()
+        contents = {name: _read(folder.path / "parts" / name) for name in sorted(parts_of(root))}
+    except FileNotFoundError:
+        return Files({}, {})
+    except OSError as exc:
+        raise StateError(f"read {exc.filename}: {exc.strerror} (run as root, or as its owner)") from exc
+    texts = [_main(root), *(text for name, one in contents.items() if (text := _text(name, one)))]
+    hidden = {name: _of_hosts(name, texts) for name in contents if name[0] in _HIDDEN}
+    return Files({text.key: text for text in texts}, hidden)
+
+
+def _read(file: Path) -> bytes:
+    if file.name[0] in _HIDDEN:
+        return b""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # somebody has deleted it; it would be written again
+        return b""
+
+
+def _main(root: bytes) -> Text:
+    """Return the root file without what is another at every attempt, and secret."""
+    content = _PART_LINE.sub("", root.decode(errors="replace"))
+    return Text(_MAIN, _MAIN, _NONCE.sub(r'\1"NONCE";', _TOKEN.sub("TOKEN", content)))
+
+
+def _text(name: str, content: bytes) -> Text | None:
+    """Return the text in the part *name*; None where that tells nobody what it is of."""
+    text = content.decode(errors="replace")
+    if name[0] == "s" and (found := _UPSTREAM.search(text)):
+        return Text(f"s {found[1]}", f"service {found[2]}", text)
+    if name[0] == "h" and (found := _SERVER_NAME.search(text)):
+        return Text(f"h {found[1]}", f"host {found[1]}", text)
+    if name[0] == "o" and (piece := read_piece(name, content)):
+        return Text(f"o {piece.name}", f"file {piece.name}", text)
+    return None
+
+
+def _of_hosts(name: str, texts: Iterable[Text]) -> str:
+    """Return what a hidden file is where only who refers to it is known."""
+    users = [text.title for text in texts if text.key.startswith("h ") and name in text.content]
+    return f"{_HIDDEN[name[0]]} of {', '.join(users) or 'no host'}"
+
+
+def _of_site(written: Written) -> Files:
+    parts = written.site.parts
+    named = [(part, text) for part in parts if (text := _text(part.file, part.text))]
+    texts = [_main(written.site.root("x"))]
+    texts += [Text(text.key, _named(part), text.content) for part, text in named]
+    hidden = {part.file: _named_hidden(part, texts) for part in parts if part.file[0] in _HIDDEN}
+    return Files({text.key: text for text in texts}, hidden)
+
+
+def _named(part: Part) -> str:
+    return f"{'file' if part.kind == 'operator' else part.kind} {part.name}"
+
+
+def _named_hidden(part: Part, texts: Iterable[Text]) -> str:
+    """Return what a hidden file is; users have no name but that of their file."""
+    return _of_hosts(part.file, texts) if part.name == part.file else _named(part)
+
+
+def _changed(before: Mapping[str, Text], after: Mapping[str, Text]) -> Iterator[tuple[Text, Text]]:
+    """Yield both versions of each text that would change, the main file first."""
+    nothing = Text("", "", "")
+    for key in sorted(before.keys() | after.keys(), key=lambda key: (key != _MAIN, key)):
+        old, new = before.get(key, nothing), after.get(key, nothing)
+        if old.content != new.content:
+            yield old, new
+
+
+def _unlike(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Yield which hidden files would come and go, in words."""
+    for file in sorted(before.keys() - after.keys()):
+        yield f"- {before[file]} (not shown)"
+    for file in sorted(after.keys() - before.keys()):
+        yield f"+ {after[file]} (not shown)"
+
+
+def _diff(before: Text, after: Text) -> Iterator[str]:
+    old_name, new_name = [one.title if one.content else "/dev/null" for one in (before, after)]
+    old, new = [StringIO(one.content).readlines() for one in (before, after)]
+    for line in difflib.unified_diff(old, new, old_name, new_name):
+        yield line.removesuffix("\n")
