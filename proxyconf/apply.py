@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,13 +22,14 @@ from proxyconf.errors import (
     UncheckedError,
 )
 from proxyconf.nginx.blame import conflicts
-from proxyconf.nginx.certificates import NO_CERTIFICATES
+from proxyconf.nginx.certificates import NO_CERTIFICATES, CertificateSet
 from proxyconf.nginx.folder import parts_of
 from proxyconf.nginx.workers import Lingering
+from proxyconf.steps import Steps
 from proxyconf.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Sequence
 
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.certificates import Certificates
@@ -66,29 +66,6 @@ class Generation:
     root: bytes
 
 
-@dataclass(slots=True)
-class Steps:
-    """What each step of a pass cost.
-
-    Attributes:
-        seconds: Step to seconds, in the order of the steps.
-        begun: Is told of the beginning of each.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    begun: Callable[[], object] = object
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to the step *name*."""
-        self.begun()
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 class Apply:
     """The site's way into one nginx.
 
@@ -122,6 +99,7 @@ class Apply:
         self._control = control
         self._prober = prober
         self._certificates = certificates
+        self._shown: tuple[CertificateSet, Sequence[CertificateState]] = CertificateSet(), ()
         self._verdicts = Verdicts(renderer)
         self._conflicts: tuple[Problem, ...] = ()
         self._good: Generation | None = None
@@ -152,10 +130,18 @@ class Apply:
         )
 
     @property
-    def certificates(self) -> Iterator[CertificateState]:
-        """Return what hosts may be served with."""
-        for one in self._certificates.found.by_name.values():
-            yield CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
+    def certificates(self) -> Sequence[CertificateState]:
+        """Return what hosts may be served with; the very same as long as there is nothing new."""
+        found = self._certificates.found
+        if self._shown[0] is not found:
+            self._shown = (
+                found,
+                [
+                    CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
+                    for one in found.by_name.values()
+                ],
+            )
+        return self._shown[1]
 
     def part_of(self, kind: str, name: str) -> Part | None:
         """Return a part that nginx serves; None where it serves none of that kind and name."""
@@ -190,11 +176,17 @@ class Apply:
         """Tell whether nginx still serves all it should, as far as a cheap look tells."""
         if self.installed is None or self._verdicts.is_due:
             return False
-        if not await asyncio.to_thread(self._certificates.is_current):
-            return False
-        if not await asyncio.to_thread(self._folder.additions.is_current):
+        if not await asyncio.to_thread(self._is_current):
             return False
         return await self._serves(self.installed.digest)
+
+    def _is_current(self) -> bool:
+        return self._certificates.is_current() and self._folder.additions.is_current()
+
+    def _refresh(self) -> None:
+        """Read what operators have in folders, where that has changed."""
+        self._certificates.refresh()
+        self._verdicts.additions = self._folder.additions.refresh()
 
     async def apply(self, snapshot: Snapshot, steps: Steps, *, beside: Callable[[], None]) -> bool:
         """Make nginx serve *snapshot*; tell whether anything was done.
@@ -214,8 +206,7 @@ class Apply:
         """
         await self._control.meet()
         with steps.timed("render"):
-            await asyncio.to_thread(self._certificates.refresh)
-            self._verdicts.additions = await asyncio.to_thread(self._folder.additions.refresh)
+            await asyncio.to_thread(self._refresh)
             site = self._verdicts.render(snapshot)
         if await self._serves(self._digest(site)):
             return False

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from proxyconf.api import AppliedState, Pass
-from proxyconf.apply import Steps
 from proxyconf.brake import Brake
 from proxyconf.changes import Batch
 from proxyconf.errors import (
@@ -30,6 +29,7 @@ from proxyconf.progress import Progress
 from proxyconf.resources.keyspace import Keyspace
 from proxyconf.snapshot import differences, merge, owners_of
 from proxyconf.state import Applied
+from proxyconf.steps import Steps
 from proxyconf.supervisor import uninterrupted
 
 if TYPE_CHECKING:

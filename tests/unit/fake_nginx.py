@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Literal, cast
 
-from proxyconf.apply import Apply, Steps
+from proxyconf.apply import Apply
 from proxyconf.errors import NotRunningError, RefusedError, UncheckedError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
 from proxyconf.nginx.build import Build
@@ -14,6 +14,7 @@ from proxyconf.nginx.control import LogMark
 from proxyconf.nginx.folder import Folder, parts_of
 from proxyconf.nginx.site import Renderer
 from proxyconf.nginx.workers import Lingering
+from proxyconf.steps import Steps
 from tests.golden.cases import dialect
 
 if TYPE_CHECKING:

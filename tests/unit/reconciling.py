@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxyconf.api import CertificateState
-    from proxyconf.apply import Apply, Steps
+    from proxyconf.apply import Apply
     from proxyconf.errors import StateError
     from proxyconf.model import Change, Problem, Snapshot
     from proxyconf.state import Applied
+    from proxyconf.steps import Steps
 
 
 class ScriptedApply:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from proxyconf.apply import Steps
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, ReloadRefusedError
+from proxyconf.steps import Steps
 from tests.unit.fake_nginx import Bench, assert_startable, parts_on_disk, serving, site
 from tests.unit.fakes import now
 

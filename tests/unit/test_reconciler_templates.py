@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from proxyconf.apply import Apply, Steps
+    from proxyconf.apply import Apply
     from proxyconf.groups.group import Group
     from proxyconf.groups.lane import Lane
     from proxyconf.groups.rendering import View
     from proxyconf.model import Snapshot
+    from proxyconf.steps import Steps
 
 pytestmark = pytest.mark.looptime
 
