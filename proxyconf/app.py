@@ -112,7 +112,7 @@ async def run(
 
 
 def _refuse_child(nginx: Nginx, command: Sequence[str]) -> None:
-    if nginx.via.container:
+    if not nginx.via.is_local:
         raise UsageError(
             f"--exec: [nginx] via = {nginx.via!r} is an nginx in another container, which is started there"
             ' (leave --exec out, or set via = "local")'

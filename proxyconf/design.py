@@ -134,7 +134,7 @@ async def make_design(settings: Settings, state: State, board: Board, before: Re
 
 def _refuse_unchecked(nginx: Nginx, resources: Resources, state: State) -> None:
     """Refuse templates for an nginx in another container, which could not be asked about them from here."""
-    if nginx.mode == "none" or not nginx.via.container:
+    if nginx.mode == "none" or nginx.via.is_local:
         return
     ours = (state.nginx / "main.d", state.nginx / "http.d")
     main = str(state.nginx / "nginx.conf")
@@ -170,6 +170,6 @@ async def _open_site(settings: Settings, state: State) -> tuple[Apply | None, Ng
 
 def _main_file(nginx: Nginx, known: NginxState) -> Path | None:
     """Return the main file of the nginx that has the site; None where its program can't be run from here."""
-    if nginx.via.container:
+    if not nginx.via.is_local:
         return None
     return {"none": None, "own": Path(known.root), "include": nginx.conf}[nginx.mode]

@@ -95,8 +95,9 @@ class Nginx(Table, frozen=True, kw_only=True):
             on it. ``include``: somebody else's nginx includes ``<state>/nginx/http.con[f]``. ``none``: no
             site is written, only templates are.
         via: How nginx is reached: ``local``, a process on this host. ``docker:NAME``: in the container of
-            that name, or of that service of our own Compose project, by the engine of ``[docker]``; mode own
-            only.
+            that name, or of that service of our own Compose project, by the engine of ``[docker]``. ``pid``:
+            in a container whose PID namespace we share, as in a pod, and without an engine. The latter two:
+            mode own only.
         binary: The program, for ``-t`` and ``-V``.
         conf: Mode include: the main file of the nginx that includes us.
         user: Mode own, as root: whom the workers run as. Default: www-data or nginx, else nobody.
@@ -142,7 +143,7 @@ class Nginx(Table, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what can't be together, by a ValueError."""
-        if self.mode == "include" and self.via.container:
+        if self.mode == "include" and not self.via.is_local:
             raise ValueError(
                 f'via: {self.via!r} is for mode = "own": of an nginx in another container only the folder of'
                 ' ours is shared, and not its own nginx.conf (set mode = "own", or via = "local")'

@@ -95,18 +95,29 @@ class Network(str):
 
 
 class Via(str):
-    """How nginx is reached: ``"local"``, a process on this host; ``"docker:NAME"``, in that container."""
+    """How nginx is reached.
+
+    ``"local"``, a process on this host; ``"docker:NAME"``, in that container; ``"pid"``, in a container whose
+    processes we see.
+    """
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: object) -> Via:
         """Read *text*; raise ValueError when it is no way."""
-        if not isinstance(text, str) or not re.fullmatch(r"local|docker:[A-Za-z0-9][A-Za-z0-9_.-]*", text):
-            raise ValueError(f'{text!r} is no way to an nginx (write "local" or "docker:CONTAINER")')
+        if not isinstance(text, str) or not re.fullmatch(
+            r"local|pid|docker:[A-Za-z0-9][A-Za-z0-9_.-]*", text
+        ):
+            raise ValueError(f'{text!r} is no way to an nginx (write "local", "docker:CONTAINER" or "pid")')
         return cls(text)
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is a process on this host, with the files that we have."""
+        return self == "local"
+
+    @property
     def container(self) -> str:
-        """The container's name, or the Compose service that it is of; "" for a process on this host."""
+        """The container's name, or the Compose service that it is of; "" where the engine is not asked."""
         return self.partition(":")[2]

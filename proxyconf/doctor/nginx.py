@@ -16,6 +16,7 @@ from proxyconf.errors import CommandError, UncheckedError
 from proxyconf.nginx.control import CHECK_TIMEOUT_S
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.reach import reach_nginx
+from proxyconf.nginx.shared_pid import Master
 from proxyconf.nginx.surroundings import read_surroundings
 from proxyconf.preview import check_site
 from proxyconf.state import State
@@ -59,10 +60,12 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
     if nginx.via.container:
         return (Check(_WHAT, lambda: _in_container(here, nginx)),)
     master = await here.control.master()
-    pid = master if isinstance(master, int) else None
+    known = master.pid if isinstance(master, Master) else master
+    pid = known if isinstance(known, int) else None
     return (
         Check(_WHAT, lambda: _program(here, nginx)),
         Check(_WHAT, lambda: _running(here, pid)),
+        Check(_WHAT, lambda: _problems(here)),
         Check(_WHAT, lambda: _proof(here, state if token and pid else None)),
         Check("site", lambda: _site(settings, here), timeout_s=CHECK_TIMEOUT_S + 1),
         Check("listen", lambda: listening(_addresses(nginx), pid)),
@@ -155,6 +158,12 @@ async def _site(settings: Settings, here: Here) -> Findings:
         yield ok("site", line.removeprefix("site: "))
 
 
+async def _problems(here: Here) -> Findings:
+    """Yield what keeps us from reaching it as we should."""
+    for problem in here.control.problems:
+        yield of_message("warning", _WHAT, f"{problem.where}: {problem.why}")
+
+
 async def _in_container(here: Here, nginx: Nginx) -> Findings:
     """Yield what can be told of an nginx in another container without touching it."""
     try:
@@ -171,5 +180,5 @@ async def _in_container(here: Here, nginx: Nginx) -> Findings:
         yield ok(_WHAT, "it runs")
     else:
         yield warning(_WHAT, "it does not run", f"start it: {here.start}")
-    for problem in here.control.problems:
-        yield of_message("warning", _WHAT, f"{problem.where}: {problem.why}")
+    async for problem in _problems(here):
+        yield problem

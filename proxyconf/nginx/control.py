@@ -2,7 +2,7 @@
 
 ``via = "local"``: a process on this host, found by its pid file. Of an nginx that somebody else configures, a
 copy of its own main file is checked, with our include in it pointed at the candidate. For one in another
-container see `in_container`.
+container see `in_container` and `shared_pid`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxyconf.command import run_command
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
 from proxyconf.nginx.places import TheirPlaces
 from proxyconf.nginx.shadow import Shadow
-from proxyconf.nginx.workers import Lingering, lingering_workers
+from proxyconf.nginx.workers import Lingering, lingering_workers, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -194,18 +194,29 @@ class Local(Process):
         return Lingering() if pid is None else lingering_workers(pid)
 
     async def reload(self) -> None:
-        """Send HUP to the master; ``nginx -s reload`` would parse everything once more."""
+        """Send HUP to the master."""
         pid = await self.master()
         if pid is None:
             raise NotRunningError(f"reload nginx: no master with the pid in {self._places.pid_file}")
-        try:
-            os.kill(pid, signal.SIGHUP)
-        except ProcessLookupError as exc:
-            raise NotRunningError(f"reload nginx: pid {pid} has just ended") from exc
-        except PermissionError as exc:
-            raise ReloadError(
-                f"reload nginx: may not signal pid {pid} (run as root, or as the user that nginx runs as)"
-            ) from exc
+        hang_up(pid)
+
+
+def hang_up(pid: int) -> None:
+    """Send HUP to the master *pid*; ``nginx -s reload`` would parse everything once more.
+
+    Raises:
+        NotRunningError: It has just ended.
+        ReloadError: We may not.
+    """
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except ProcessLookupError as exc:
+        raise NotRunningError(f"reload nginx: pid {pid} has just ended") from exc
+    except PermissionError as exc:
+        raise ReloadError(
+            f"reload nginx: may not signal pid {pid} of user {owner_of(pid)}, as user {os.geteuid()}"
+            " (run as root, or as the user that nginx runs as)"
+        ) from exc
 
 
 def _master(pid_file: Path) -> int | None:

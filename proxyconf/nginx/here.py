@@ -10,7 +10,7 @@ import shlex
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -162,3 +162,39 @@ class _Included:
         self._renderer = Renderer(
             replace(self._dialect, present=found.present, default_servers=found.default_servers)
         )
+
+
+class Contained(Protocol):
+    """What is known of an nginx in another container."""
+
+    @property
+    def build(self) -> Build | None:
+        """What it is; None where nobody could tell yet."""
+        ...
+
+    @property
+    def root(self) -> bool:
+        """Whether its master runs as root."""
+        ...
+
+
+class Elsewhere:
+    """Writes for what is in the other container at the moment.
+
+    Args:
+        dialect: For what is the same whatever is there.
+        control: Knows the rest.
+    """
+
+    def __init__(self, dialect: Dialect, control: Contained) -> None:
+        self._dialect = dialect
+        self._control = control
+        self._renderer = Renderer(dialect)
+
+    def renderer(self) -> Renderer:
+        """Return who writes for that."""
+        build, root = self._control.build or self._dialect.build, self._control.root
+        if (build, root) != (self._dialect.build, self._dialect.root):
+            self._dialect = replace(self._dialect, build=build, root=root)
+            self._renderer = Renderer(self._dialect)
+        return self._renderer

@@ -30,7 +30,7 @@ class Prober:
     """
 
     def __init__(self, listen: ListenAddress, server_name: str, *, timeout_s: float = 1.0) -> None:
-        self._host = _reach(listen.host)
+        self._host = asked_at(listen.host)
         self._port = listen.port
         self._family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._timeout_s = timeout_s
@@ -57,7 +57,7 @@ class Prober:
             return answer
 
 
-def _reach(host: str) -> str:
+def asked_at(host: str) -> str:
     """Return where to connect for a listener's address.
 
     A wildcard is reached through the loopback, but not by 127.0.0.1: beside a ``listen 127.0.0.1:80`` of

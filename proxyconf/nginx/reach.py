@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxyconf.nginx.certificates import open_certificates
 from proxyconf.nginx.here import ask_build, open_nginx
+from proxyconf.nginx.shared_pid import open_shared_pid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ async def reach_nginx(
         included_from: Mode include, for a trial: the folder that their include names.
 
     Raises:
-        CommandError: On this host: its program can't be run, or its main file not be read.
+        CommandError: The program that checks can't be run, or their main file not be read.
         UsageError: It is no nginx, or what ``[docker]`` says is wrong.
     """
     nginx = settings.tables.nginx
@@ -39,6 +40,8 @@ async def reach_nginx(
         # its library is loaded only where it is needed
         there = import_module("proxyconf.nginx.there")
         found: Here = await there.open_in_container(nginx, settings.sources, path, token)
+    elif not nginx.via.is_local:
+        found = await open_shared_pid(nginx, path, token)
     else:
         build = await ask_build(nginx.binary)
         found = await open_nginx(nginx, build, path, token, included_from=included_from)

@@ -12,7 +12,7 @@ from proxyconf.nginx.build import Build
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.engine_api import EngineApi
 from proxyconf.nginx.folder import Folder
-from proxyconf.nginx.here import AUTHORITIES, Here, has_ipv6
+from proxyconf.nginx.here import AUTHORITIES, Elsewhere, Here, has_ipv6
 from proxyconf.nginx.in_container import ContainerProber, Finder, InContainer
 from proxyconf.nginx.own_program import OwnProgram
 from proxyconf.nginx.site import Renderer
@@ -61,7 +61,7 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
     prober = ContainerProber(control, dialect.proof_name)
     folder = Folder(path, dialect.root_file.name, error_pages=settings.error_pages)
     start = f"docker start {settings.via.container}"
-    return Here(control, folder, prober, _Written(dialect, control).renderer, start)
+    return Here(control, folder, prober, Elsewhere(dialect, control).renderer, start)
 
 
 def _engine(sources: Sequence[SourceTable]) -> EngineApi:
@@ -75,19 +75,3 @@ def _engine(sources: Sequence[SourceTable]) -> EngineApi:
         version=version if version == "auto" else "v" + version.removeprefix("v"),
         timeout_s=float(settings.timeout),
     )
-
-
-class _Written:
-    """Writes for what is in the container at the moment."""
-
-    def __init__(self, dialect: Dialect, control: InContainer) -> None:
-        self._dialect = dialect
-        self._control = control
-        self._renderer = Renderer(dialect)
-
-    def renderer(self) -> Renderer:
-        build, root = self._control.build or self._dialect.build, self._control.root
-        if (build, root) != (self._dialect.build, self._dialect.root):
-            self._dialect = replace(self._dialect, build=build, root=root)
-            self._renderer = Renderer(self._dialect)
-        return self._renderer

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SERVING = b"nginx: worker process"
 SHUTTING_DOWN = "nginx: worker process is shutting down"
-_START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
+_PARENT_FIELD, _START_FIELD = 1, 19  # of /proc/PID/stat, counted from the one behind the name
 _SIGHUP = 1 << (signal.SIGHUP - 1)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _READING_S = 1  # how long ago a reload may have read the files before its workers come up
@@ -81,6 +81,23 @@ def started_at(pid: int) -> int | None:
     """Return when a process was started, in clock ticks since boot; None when there is none."""
     fields = _read(pid, "stat").rpartition(b")")[2].split()
     return int(fields[_START_FIELD]) if fields else None
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None when there is none."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[_PARENT_FIELD]) if fields else None
+
+
+def owner_of(pid: int) -> int | None:
+    """Return the user id of a process; None when there is none."""
+    found = re.search(rb"(?m)^Uid:\s+\d+\s+(\d+)", _read(pid, "status"))
+    return int(found[1]) if found else None
+
+
+def title_of(pid: int) -> str:
+    """Return what a process calls itself, or its command line; "" when there is none."""
+    return _read(pid, "cmdline").replace(b"\0", b" ").rstrip().decode(errors="replace")
 
 
 def is_settled(master: int) -> bool:

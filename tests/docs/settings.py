@@ -40,7 +40,7 @@ _WORDS = {
     Size: "a size: `512M`, `2G`",
     ListenAddress: "an address: `:80`, `127.0.0.1:80`, `[::1]:80`",
     Network: "a network: `10.0.0.0/8`",
-    Via: "`local`, `docker:NAME`",
+    Via: "`local`, `docker:NAME`, `pid`",
     Path: "a path",
     str: "a text",
     bool: "`true` or `false`",

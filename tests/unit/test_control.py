@@ -186,7 +186,8 @@ async def test_a_master_that_we_may_not_signal() -> None:
         (folder / "pid").chmod(0o644)
         os.seteuid(65534)
         try:
-            with pytest.raises(ReloadError, match=f"may not signal pid {child.pid} .run as root"):
+            said = f"may not signal pid {child.pid} of user 65533, as user 65534 .run as root"
+            with pytest.raises(ReloadError, match=said):
                 await Local("nginx", NEW, OurPlaces(folder / "pid", None)).reload()
         finally:
             os.seteuid(0)
