@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,6 +21,7 @@ from proxyconf.resources.folder import Resources
 from proxyconf.sources import kinds
 from proxyconf.state import State
 from proxyconf.status import ask_confirm, ask_status
+from proxyconf.tables import Exec
 from tests.unit.fakes import addresses, listing
 from tests.unit.installed import Installed
 
@@ -261,3 +264,42 @@ def test_where_things_are(installed: Installed) -> None:
     assert str(app.socket_path(elsewhere)) == "/run/p.sock"
     relative = config.load(None, kinds=kinds(), flags={"state": {"dir": "here"}})
     assert app.state_path(relative).is_absolute()
+
+
+@pytest.mark.parametrize("nginx", [{"via": "docker:web"}, {"mode": "none"}], ids=["elsewhere", "none"])
+async def test_an_nginx_that_can_be_nobodys_child(installed: Installed, nginx: dict[str, str]) -> None:
+    """It is said before anything is made."""
+    settings = installed.settings(**nginx)
+    with pytest.raises(UsageError, match=r"^--exec: \[nginx\] "):
+        await app.run(settings, read_again=installed.settings, command=())
+    assert not installed.state.exists()
+
+
+async def test_nginx_as_our_child(installed: Installed) -> None:
+    """By a command of the operator's; it is told to end before we do."""
+    script = f"trap 'echo drained > {installed.path}/end; exit 0' QUIT; while :; do sleep 0.02; done"
+    settings = installed.settings()
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(
+            app.run(settings, read_again=installed.settings, command=["/bin/sh", "-c", script])
+        )
+        while not (status := await state_of(installed, "installed")).child or not status.child.pid:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # until its trap is set
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await task == 0
+    assert (installed.path / "end").read_text() == "drained\n"
+
+
+async def test_we_end_as_nginx_does(installed: Installed) -> None:
+    """By the command that runs it on our file."""
+    installed.nginx(f'[ "$*" = "-c {installed.state}/nginx/nginx.conf -g daemon off;" ] && exit 5; exit 0')
+    settings = installed.settings()
+    tables = msgspec.structs.replace(settings.tables, exec=Exec(on_exit="end"))
+    settings = dataclasses.replace(settings, tables=tables)
+    assert await app.run(settings, read_again=installed.settings, command=()) == 5
+
+
+async def test_a_program_that_is_missing(installed: Installed) -> None:
+    with pytest.raises(CommandError, match="run /none: no such program"):
+        await app.run(installed.settings(), read_again=installed.settings, command=("/none",))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from proxyconf.api import AppliedState, NginxState, Pass, Pause, RouteState
+from proxyconf.api import AppliedState, ChildState, NginxState, Pass, Pause, RouteState
 from proxyconf.board import Board
 from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
 from tests.unit.fakes import listing
@@ -218,6 +219,18 @@ def test_after_a_failure_a_pass_is_told_though_nothing_changed(
     assert board.status().nginx.running is True
     assert events(logs) == ["nginx.not_running", "nginx.running"]
     assert "served_ms" not in logs[-1], "nginx was waited for"
+
+
+def test_an_nginx_that_is_ours_to_start(board: Board, logs: list[MutableMapping[str, object]]) -> None:
+    """Nobody is told to start it, and that it is down is a problem."""
+    child = ChildState(command="nginx -g 'daemon off;'", state="waiting", since=1.0)
+    board.child_noted(child)
+    assert not board.in_place.is_set()
+    board.failed(done("installed", "none"))
+    assert board.in_place.is_set()
+    assert (logs, board.status().child, board.status().problems) == ([], child, [])
+    board.child_noted(msgspec.structs.replace(child, state="down", reason="it crashes"))
+    assert board.status().problems == [Problem("nginx", child.command, "it crashes")]
 
 
 def test_a_refusal_does_not_say_that_nginx_runs(board: Board) -> None:

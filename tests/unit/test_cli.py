@@ -60,6 +60,14 @@ def test_help_has_the_common_commands_first() -> None:
     assert tuple(listed) == COMMANDS
 
 
+def test_what_follows_exec_is_the_command(installed: Installed) -> None:
+    """With two dashes before it or without, and its flags are not ours."""
+    flags = installed.arguments("exec.on_exit=end", "log.level=error")
+    for between in ([], ["--"]):
+        process = child("run", *flags, "--exec", *between, "/bin/sh", "-c", "exit 7", "--docker")
+        assert outcome(process)[0] == 7
+
+
 def test_version() -> None:
     assert call("--version").output == f"proxyconf, version {__version__}\n"
 
@@ -74,6 +82,14 @@ def test_version() -> None:
         pytest.param(["check", "-c", "/none"], "read /none: No such file or directory", id="no file"),
         pytest.param(
             ["check", "--docker", "-s", "log.levl=debug"], "unknown key (did you mean 'level'?)", id="setting"
+        ),
+        pytest.param(
+            ["run", "--docker", "--start-after", "5", "--exec"],
+            "exec.start_after: '5' is no duration",
+            id="start after",
+        ),
+        pytest.param(
+            ["run", "--docker", "-s", "nginx.mode=none", "--exec"], '--exec: [nginx] mode = "none"', id="none"
         ),
         pytest.param(
             ["check", "--etcd", "ftp://x"], "[etcd] endpoints: 'ftp://x': no endpoint of an etcd", id="source"
@@ -94,6 +110,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: st
     [
         pytest.param(["start"], "No such command 'start'", id="command"),
         pytest.param(["run", "--dokcer"], "No such option", id="flag"),
+        pytest.param(["run", "--docker", "nginx"], "(to start nginx: --exec nginx ...)", id="a command"),
         pytest.param(["check", "-s", "level=debug"], "'level=debug' (write TABLE.KEY=VALUE)", id="no table"),
         pytest.param(["check", "-s", "log.level"], "'log.level' (write TABLE.KEY=VALUE)", id="no value"),
         pytest.param(

@@ -9,7 +9,7 @@ import click
 import msgspec
 import pytest
 
-from proxyconf.api import AppliedState, NginxState, Pass, Pause, RouteState, SourceState, Status
+from proxyconf.api import AppliedState, ChildState, NginxState, Pass, Pause, RouteState, SourceState, Status
 from proxyconf.model import Idle, Problem
 from proxyconf.report import as_json, as_text, history_as_text, outcome_line
 
@@ -73,6 +73,31 @@ def test_what_a_person_wants_to_know() -> None:
             status("installed", nginx=msgspec.structs.replace(NGINX, running=False)),
             "       does not run; start it with: nginx -c x",
             id="nginx does not run",
+        ),
+        pytest.param(
+            status(child=ChildState(command="nginx", state="waiting", since=NOW)),
+            "       is started when the first configuration is in place",
+            id="nginx waits",
+        ),
+        pytest.param(
+            status(child=ChildState(command="nginx", state="running", since=NOW - 60, pid=8)),
+            "       started by us 1 min ago, pid 8",
+            id="nginx is ours",
+        ),
+        pytest.param(
+            status(child=ChildState(command="nginx", state="adopted", since=NOW, pid=8)),
+            "       pid 8 ran before we did, and is left running at our end",
+            id="nginx was there",
+        ),
+        pytest.param(
+            status(child=ChildState(command="nginx", state="down", since=NOW, restarts=2, reason="gone")),
+            "       gone, 2 restarts",
+            id="nginx is down",
+        ),
+        pytest.param(
+            status(child=ChildState(command="nginx", state="stopping", since=NOW - 3, pid=8)),
+            "       pid 8 finishes the requests that it has, for 3 s now",
+            id="nginx is drained",
         ),
         pytest.param(
             status(nginx=msgspec.structs.replace(NGINX, old_workers=2, old_workers_bytes=5 << 20)),
