@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_FINISH_S = 2.0  # a reload takes a tenth of that, and requests under way are waited for, too
+_FINISH_S = 0.5  # a reload takes less; with the time for requests it must fit into the 10 s of `docker stop`
 
 
 class House:
