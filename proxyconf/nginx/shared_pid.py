@@ -110,7 +110,9 @@ class SharedPid:
         return self._found
 
     def _look(self) -> tuple[Master | None, tuple[str, ...]]:
-        pid, why = choose(masters(), self._main, first=os.getpid() == 1)
+        # the first process may be a parent of ours that is us, but for the work that it does (`init`)
+        alone = title_of(1) == title_of(os.getpid())
+        pid, why = choose(masters(), self._main, alone=alone)
         if pid is None:
             return None, (why,) if why else ()
         whys = (self._why_other(pid), self._why_far(pid))
@@ -180,13 +182,13 @@ def masters() -> dict[int, str]:
     return {pid: title for pid, title in found.items() if parent_of(pid) not in found}
 
 
-def choose(titles: Mapping[int, str], main: Path, *, first: bool) -> tuple[int | None, str]:
+def choose(titles: Mapping[int, str], main: Path, *, alone: bool) -> tuple[int | None, str]:
     """Return which of the masters runs on our file; or None, and why where that is to be mended.
 
     Args:
         titles: Of all masters, by process id.
         main: Our file.
-        first: We are the first process of our namespace.
+        alone: We have a namespace of our own.
     """
     named = re.compile(rf" -c ?{re.escape(str(main))}( |$)")
     ours = sorted(pid for pid, title in titles.items() if named.search(title))
@@ -199,9 +201,9 @@ def choose(titles: Mapping[int, str], main: Path, *, first: bool) -> tuple[int |
         pid, title = min(titles.items())
         command = title.removeprefix(_TITLE)
         return None, f"pid {pid} runs '{command}', and no master runs on {main} (start it with -c {main})"
-    if first:
+    if alone:
         return None, (
-            "nginx can't be seen from here: we are the first process of a PID namespace of our own"
+            "nginx can't be seen from here: our PID namespace is of our own"
             ' (share one: docker run --pid container:NAME, or pid: "service:NAME" in Compose)'
         )
     return None, ""

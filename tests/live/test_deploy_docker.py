@@ -105,6 +105,10 @@ class Composed:
         )
         return found
 
+    async def started(self, service: str) -> str:
+        """Return when the container of a service was started."""
+        return await self.engine.docker("inspect", "--format", "{{.State.StartedAt}}", f"lab-{service}-1")
+
     async def run_app(self, name: str) -> None:
         labels = {"proxyconf.host": "a.test"}
         await self.engine.run(name, "-e", f"APP={name}", labels=labels, networks=["lab_apps"])
@@ -243,3 +247,40 @@ async def test_both_in_one_container(docker_engine: DockerEngine) -> None:
         assert '"GET /cgi-bin/slow?2 HTTP/1.1" 200' in logs
         await compose("start")
         compose.until_answers("one")
+
+
+@pytest.mark.usefixtures("all_in_one")
+async def test_two_containers_that_share_their_processes(docker_engine: DockerEngine) -> None:
+    """Served, and changed; each is restarted, or made anew, and the other one runs on."""
+    async with composed(docker_engine, "compose.pid.yaml", ALL_IN_ONE) as compose:
+        await compose.run_app("one")
+        compose.until_answers("one")
+        await compose.run_app("two")
+        compose.until_answers("one", "two")
+        proxyconf = await compose.started("proxyconf")
+        await compose("restart", "-t", "3", "nginx")
+        compose.until_answers("one", "two")
+        await compose("up", "-d", "--no-build", "--force-recreate", "--no-deps", "nginx")
+        await docker_engine.remove("one")
+        compose.until_answers("two")
+        assert await compose.started("proxyconf") == proxyconf
+        nginx = await compose.started("nginx")
+        await compose("restart", "-t", "3", "proxyconf")
+        await compose.run_app("one")
+        compose.until_answers("one", "two")
+        assert await compose.started("nginx") == nginx
+        status = await compose.status()
+        assert (status["state"], status["problems"]) == ("applied", [])
+
+
+@pytest.mark.usefixtures("all_in_one")
+async def test_processes_that_are_not_shared(docker_engine: DockerEngine) -> None:
+    """It says so, also as a child of the first process."""
+    command = ("run", "--file", "/tmp", "-s", "nginx.via=pid")
+    await docker_engine.run("alone", image=ALL_IN_ONE, command=command)
+    async with asyncio.timeout(20):
+        while "our PID namespace is of our own" not in (
+            said := await docker_engine.docker("exec", "alone", "sh", "-c", "proxyconf status 2>&1 || :")
+        ):
+            pass
+    assert "state: installed: checked, and no nginx runs on it" in said

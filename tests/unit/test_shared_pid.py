@@ -94,14 +94,14 @@ def whys(control: SharedPid) -> list[str]:
 )
 def test_the_one_on_our_file(title: str) -> None:
     other = "nginx: master process nginx -c /state/nginx.conf.old"
-    assert choose({7: other, 8: title}, MAIN, first=True) == (8, "")
+    assert choose({7: other, 8: title}, MAIN, alone=True) == (8, "")
 
 
 @pytest.mark.parametrize(
-    ("titles", "first", "why"),
+    ("titles", "alone", "why"),
     [
         pytest.param({}, False, "", id="none is there yet"),
-        pytest.param({}, True, "we are the first process of a PID namespace of our own", id="not shared"),
+        pytest.param({}, True, "our PID namespace is of our own", id="not shared"),
         pytest.param(
             {9: "nginx: master process nginx", 7: "nginx: master process nginx -g daemon off;"},
             True,
@@ -111,8 +111,8 @@ def test_the_one_on_our_file(title: str) -> None:
         pytest.param({8: OURS, 7: OURS}, False, "2 masters run on /state/nginx.conf: pids 7, 8", id="two"),
     ],
 )
-def test_none(titles: dict[int, str], why: str, *, first: bool) -> None:
-    pid, said = choose(titles, MAIN, first=first)
+def test_none(titles: dict[int, str], why: str, *, alone: bool) -> None:
+    pid, said = choose(titles, MAIN, alone=alone)
     assert pid is None
     assert why in said
     assert bool(why) == bool(said)
