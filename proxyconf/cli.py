@@ -201,18 +201,34 @@ for command in (inspection.plan, inspection.doctor):
 @main.command()
 @configured
 @click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
-def status(load: Load, *, as_json: bool) -> None:
+@click.option("--watch", "live", is_flag=True, help="Show it every second, until Ctrl-C.")
+def status(load: Load, *, as_json: bool, live: bool) -> None:
     r"""Ask the running proxyconf what it does: sources, routes, problems, what is applied.
 
     \b
     Examples:
       proxyconf status
+      proxyconf status --watch
       proxyconf status --state /srv/proxyconf --json | jq .problems
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
-    found = answer(ask_status(app.socket_path(load())))
+    socket = app.socket_path(load())
+    if live:
+        _watch(socket, as_json=as_json)
+        return
+    found = answer(ask_status(socket))
     click.echo(report.as_json(found) if as_json else report.as_text(found))
+
+
+def _watch(socket: Path, *, as_json: bool) -> None:
+    from proxyconf.watch import watch  # noqa: PLC0415 - as in run
+
+    if as_json:
+        raise click.UsageError("--watch is for people, and --json for machines (leave one of them out)")
+    if not sys.stdout.isatty():
+        raise click.UsageError("--watch: the output is no terminal (leave it out)")
+    asyncio.run(watch(socket, coloured=click.get_current_context().color is not False))
 
 
 @main.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
@@ -115,33 +115,55 @@ def _templates_in_words(templates: Sequence[TemplateState]) -> str:
     return ", ".join(words)
 
 
+class Section(NamedTuple):
+    """A part of the state, for people.
+
+    Attributes:
+        title: Its title.
+        lines: The most important, or newest, first.
+    """
+
+    title: str
+    lines: Sequence[str]
+
+
 def as_text(status: Status) -> str:
     """Return what a person wants to know first."""
-    return "\n".join(_lines(status, time.time()))
+    now = time.time()
+    lines = list(head(status, now))
+    for section in sections(status, now):
+        lines += ["", click.style(section.title, bold=True), *(f"  {line}" for line in section.lines)]
+    return "\n".join(lines)
 
 
-def _lines(status: Status, now: float) -> Iterator[str]:
+def head(status: Status, now: float) -> Iterator[str]:
+    """Yield what is first, at the Unix time *now*: who runs, and whether all is in effect."""
     yield f"proxyconf {status.version}, pid {status.pid}, up {age(now - status.started)}"
     yield from _nginx_lines(status, now)
-    yield from ("", click.style("sources", bold=True))
-    for source in status.sources:
-        yield f"  {_source_line(source, now)}"
+
+
+def sections(status: Status, now: float) -> Iterator[Section]:
+    """Yield the rest, at the Unix time *now*."""
+    yield Section("sources", [_source_line(source, now) for source in status.sources])
     if status.nginx.mode != "none":
         wish = "" if status.state == "applied" else ", as they should be"
-        yield from ("", click.style(f"routes ({len(status.routes)}{wish})", bold=True))
-        for route in status.routes:
-            yield f"  {_route_line(route)}"
+        routes = [_route_line(route) for route in status.routes]
+        yield Section(f"routes ({len(routes)}{wish})", routes)
     certificates = [_certificate_line(one, now) for one in status.certificates]
-    yield from _section("certificates", certificates)
-    yield from _section("templates", [_template_line(template, now) for template in status.templates])
+    templates = [_template_line(template, now) for template in status.templates]
     problems = [f"{click.style(one.what, fg=_BAD)} {one.where}: {one.why}" for one in status.problems]
-    yield from _section("problems", problems)
     idle = [f"{one.container}: {one.why}" for one in status.idle]
-    yield from _section("containers that get no requests", idle)
+    for title, lines in (
+        ("certificates", certificates),
+        ("templates", templates),
+        ("problems", problems),
+        ("containers that get no requests", idle),
+    ):
+        if lines:
+            yield Section(f"{title} ({len(lines)})", lines)
     if status.history:
-        yield from ("", click.style("last changes", bold=True))
-        for done in reversed(status.history[-_PASSES:]):
-            yield f"  {_pass_line(done, now)}"
+        passes = reversed(status.history[-_PASSES:])
+        yield Section("last changes", [_pass_line(done, now) for done in passes])
 
 
 def explanation_as_text(answer: Explanation) -> str:
@@ -155,12 +177,6 @@ def _link_lines(links: Sequence[Link], indent: str) -> Iterator[str]:
         what = click.style(link.what, fg=_BAD) if link.is_bad else click.style(link.what, bold=True)
         yield f"{indent}{what}: {link.says}"
         yield from _link_lines(link.links, f"{indent}  ")
-
-
-def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
-    if lines:
-        yield from ("", click.style(f"{title} ({len(lines)})", bold=True))
-        yield from (f"  {line}" for line in lines)
 
 
 def _nginx_lines(status: Status, now: float) -> Iterator[str]:
