@@ -17,6 +17,7 @@ from proxyconf.init import step_aside
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[2]
 # what comes behind the first line is the program, which is not the first process any more
 PROGRAM = """
 import os, signal, subprocess, sys, time
@@ -45,7 +46,7 @@ def first_process(script: str) -> Iterator[subprocess.Popen[str]]:
             "-c",
             PROGRAM + script,
         ],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -74,6 +75,23 @@ def test_it_ends_as_the_program_does(end: str, code: int) -> None:
     """And takes along what is left."""
     with first_process(f"subprocess.Popen(['sleep', '300'])\nassert os.getppid() == 1\n{end}") as process:
         assert process.wait(20) == code
+
+
+def test_what_the_first_process_does_can_be_done_by_any() -> None:
+    """It passes a signal on to its child, whose end is its own; others are collected."""
+    script = """
+import signal, subprocess, sys
+from proxyconf.init import attend
+numbers = {signal.SIGTERM, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+def start(script):
+    return subprocess.Popen(["env", "--default-signal", "sh", "-c", script], preexec_fn=lambda:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)).pid
+start("exit 1")
+sys.exit(attend(start("trap 'exit 4' TERM; sleep 0.1; kill -TERM $PPID; while :; do sleep 0.02; done"), numbers))
+"""
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == 4
 
 
 @pytest.mark.needs("root", "unshare")
