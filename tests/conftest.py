@@ -23,10 +23,11 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of a module to one worker, and those of the one engine to one, which begins with them."""
+    """Give the tests of a module to one worker, and those of the engine to one, which begins with them."""
 
     def group(item: pytest.Item) -> str:
-        return "docker" if "docker_lab" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        on_the_engine = "docker_lab" in getattr(item, "fixturenames", ())
+        return "docker" if on_the_engine else item.nodeid.partition("::")[0]
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
