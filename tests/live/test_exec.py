@@ -64,14 +64,23 @@ class Both(Running):
         assert child
         return child
 
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, exc, trace)
+        for pid in self._masters():  # of a test that has failed: else it would have been complained about
+            os.killpg(pid, signal.SIGKILL)
+
     def master(self) -> int:
         """Return the pid of nginx's master, as it is outside."""
+        (found,) = self._masters()
+        return found
+
+    def _masters(self) -> list[int]:
         title = f"nginx: master process nginx -c {self.root}".encode()
-        found = [
+        return [
             int(process.name) for process in Path("/proc").glob("[0-9]*") if _title(process).startswith(title)
         ]
-        assert len(found) == 1, found
-        return found[0]
 
     def first(self) -> int:
         """Return the pid of the first process of the namespace, as it is outside."""

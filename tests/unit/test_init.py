@@ -88,7 +88,7 @@ def start(script):
     return subprocess.Popen(["env", "--default-signal", "sh", "-c", script], preexec_fn=lambda:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)).pid
 start("exit 1")
-sys.exit(attend(start("trap 'exit 4' TERM; sleep 0.1; kill -TERM $PPID; while :; do sleep 0.02; done"), numbers))
+sys.exit(attend(start("trap 'kill $!; exit 4' TERM; sleep 0.1; sleep 9 & kill -TERM $PPID; wait"), numbers))
 """
     command = [sys.executable, "-c", script]
     assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == 4
