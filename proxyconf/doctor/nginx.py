@@ -22,7 +22,7 @@ from proxyconf.preview import check_site
 from proxyconf.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from proxyconf.config import Settings
     from proxyconf.nginx.build import Build
@@ -59,9 +59,7 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
     here = await reach_nginx(settings, state.nginx, token or "0" * 32)
     if nginx.via.container:
         return (Check(_WHAT, lambda: _in_container(here, nginx)),)
-    master = await here.control.master()
-    known = master.pid if isinstance(master, Master) else master
-    pid = known if isinstance(known, int) else None
+    pid = pid_of(await here.control.master())
     return (
         Check(_WHAT, lambda: _program(here, nginx)),
         Check(_WHAT, lambda: _running(here, pid)),
@@ -71,6 +69,13 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
         Check("listen", lambda: listening(_addresses(nginx), pid)),
         *((Check("files", lambda: open_files(nginx, pid)),) if nginx.mode == "own" else ()),
     )
+
+
+def pid_of(master: Hashable | None) -> int | None:
+    """Return the process id of a *master* whose processes we see."""
+    if isinstance(master, Master):
+        return master.pid
+    return master if isinstance(master, int) else None
 
 
 def _addresses(nginx: Nginx) -> tuple[ListenAddress, ...]:

@@ -16,10 +16,11 @@ from proxyconf.api import NginxState, Pause, Status
 from proxyconf.config import TemplateTable
 from proxyconf.doctor.examination import examine, judge_running, run
 from proxyconf.doctor.finding import Check, ok
-from proxyconf.doctor.nginx import lacks, named
+from proxyconf.doctor.nginx import lacks, named, pid_of
 from proxyconf.errors import CommandError
 from proxyconf.model import Problem
 from proxyconf.nginx.build import Build
+from proxyconf.nginx.shared_pid import Master
 from proxyconf.sources import kinds
 from proxyconf.state import Applied, State
 from proxyconf.tables import Confd, Nginx
@@ -28,7 +29,7 @@ from tests.unit.installed import Installed
 from tests.unit.nginx_engine import VERSION, NginxEngine, inspected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Hashable
     from pathlib import Path
 
     from proxyconf.config import Settings
@@ -309,6 +310,25 @@ async def test_one_that_may_not_be_told(running: Installed) -> None:
             " (run as root, or as the user that nginx runs as)"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [
+        pytest.param(None, None, id="none"),
+        pytest.param(7, 7, id="of a pid file"),
+        pytest.param(Master(8, 1), 8, id="of a shared PID namespace"),
+        pytest.param(("id", "start"), None, id="of an engine"),
+    ],
+)
+def test_the_pid_of_a_master(master: Hashable | None, expected: int | None) -> None:
+    assert pid_of(master) == expected
+
+
+async def test_an_nginx_in_a_shared_pid_namespace(installed: Installed) -> None:
+    found = await lines(installed.settings(via="pid"), "nginx")
+    assert found[0] == f"ok: nginx 1.22.1 with TLS and HTTP/2, {installed.path}/nginx"
+    assert found[1].startswith("warning: none runs on ")
 
 
 # --- nginx in another container ---
