@@ -1,9 +1,9 @@
 # `make` alone says what there is. Each target sets up what it needs, and is quick when that is there.
 
 export PATH := $(PATH):/usr/sbin:/sbin
-SCRIPTS := .ci/run $(wildcard tools/*.sh tests/lab/*.sh)
+SCRIPTS := .ci/run deploy/coreos/announce $(wildcard tools/*.sh tests/lab/*.sh)
 
-.PHONY: help setup demo test check gates lint format types layers shell scan tidy bench bench-short clean
+.PHONY: help setup demo test test-coreos check gates lint format types layers shell scan tidy bench bench-short clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -17,6 +17,12 @@ demo:           ## the main job on a private etcd and nginx, until Ctrl-C (DEMO_
 
 test:           ## the whole test suite (ARGS="-k docker" for a part of it)
 	@tools/test.sh $(ARGS)
+
+QUADLET := podman,crun,netavark,aardvark-dns,nftables,catatonit
+test-coreos: export SYSTEMDLAB_SUITE := trixie
+test-coreos: export SYSTEMDLAB_PACKAGES := python3,procps,iproute2,curl,nginx-light,$(QUADLET)
+test-coreos:    ## the units on systemd 257 and under podman's Quadlet (the first time a download of 100 MB)
+	@tools/test.sh -n0 tests/live/test_systemd.py tests/live/test_coreos.py $(ARGS)
 
 check: gates    ## what CI runs: the gates, and the tests with their coverage
 	@tools/test.sh --cov $(ARGS)

@@ -39,6 +39,7 @@ missing_packages() {
     command -v nginx >/dev/null || echo nginx
     [ "$part" = test ] || return 0
     command -v openssl >/dev/null || echo openssl
+    command -v ignition-validate >/dev/null || echo ignition
     tests/lab/dockerlab.sh missing
     tests/lab/systemdlab.sh missing
 }

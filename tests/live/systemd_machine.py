@@ -19,9 +19,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pytest
+
+from tests.live.conftest import may_unshare
 from tests.live.running import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 LAB = REPOSITORY / "tests" / "lab" / "systemdlab.sh"
@@ -54,6 +58,17 @@ class MachineError(Exception):
     """A command failed there; the message holds what it printed."""
 
 
+def skip_without_one() -> None:
+    """Skip the tests where no machine can be booted."""
+    if os.geteuid() != 0:
+        pytest.skip("a machine with systemd needs root (sudo make test)")
+    missing = subprocess.run([str(LAB), "missing"], check=True, capture_output=True, text=True).stdout.split()
+    if missing:
+        pytest.skip(f"a machine with systemd needs {' '.join(missing)} (make setup, or apt-get install)")
+    if not may_unshare():
+        pytest.skip("a machine with systemd needs namespaces (a host, or a container with --privileged)")
+
+
 def build_wheel(folder: Path) -> None:
     """Build our wheel into *folder*, from a copy of what belongs into it."""
     source = folder / "source"
@@ -69,9 +84,14 @@ def build_wheel(folder: Path) -> None:
 
 
 class Machine:
-    """It runs between enter and exit, without any service but systemd's own."""
+    """It runs between enter and exit, without any service but systemd's own.
 
-    def __init__(self) -> None:
+    Args:
+        binds: What else is to be seen there: folders or files of this host, and where.
+    """
+
+    def __init__(self, binds: Mapping[Path, str] | None = None) -> None:
+        self._binds = binds or {}
         self.folder = Path(tempfile.mkdtemp(prefix="pcs-"))
         self._suite = os.environ.get("SYSTEMDLAB_SUITE", "host")
         # a tree that was downloaded is kept
@@ -86,6 +106,7 @@ class Machine:
             sysconfig.get_path("purelib"): "/opt/packages",
             wheel: "/opt/wheel",
             UNITS: "/opt/units",
+            **self._binds,
         }
         self._env = {
             "SYSTEMDLAB_INSTALL": "0",
@@ -154,6 +175,20 @@ class Machine:
         """Run a command of ours, as root."""
         return self.run("env", _LIBRARY, PROXYCONF, *args)
 
+    def start(self, *units: str) -> None:
+        """Start units, and wait until they are.
+
+        Raises:
+            MachineError: One can't be started; with what the journal says last.
+        """
+        try:
+            self.run("systemctl", "start", *units)
+        except MachineError as exc:
+            raise MachineError(f"{exc}\n{self._journal()}") from exc
+
+    def _journal(self) -> str:
+        return self.run("journalctl", "--no-pager", "-n", "60", "-o", "cat")
+
     def show(self, unit: str, name: str) -> str:
         """Return what systemd knows of a unit."""
         return self.run("systemctl", "show", "-P", name, unit).strip()
@@ -167,8 +202,7 @@ class Machine:
         end = time.monotonic() + TIMEOUT_S
         while (found := self.show(unit, name)) != wanted:
             if time.monotonic() > end:
-                log = self.run("journalctl", "--no-pager", "-n", "40", "-o", "cat")
-                raise MachineError(f"{unit}: {name} is {found!r}, not {wanted!r}\n{log}")
+                raise MachineError(f"{unit}: {name} is {found!r}, not {wanted!r}\n{self._journal()}")
             time.sleep(0.05)
 
     def location(self, host: str) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.conftest import may_unshare
-from tests.live.systemd_machine import LAB, TIMEOUT_S, UNITS, Machine
+from tests.live.systemd_machine import TIMEOUT_S, UNITS, Machine, skip_without_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,15 +55,7 @@ redirect = "https://{}.test"
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """One for all tests here, with the program installed and nothing started."""
-    if os.geteuid() != 0:
-        pytest.skip("a machine with systemd needs root (sudo make test)")
-    missing = subprocess.run([str(LAB), "missing"], check=True, capture_output=True, text=True).stdout.split()
-    if missing:
-        pytest.skip(f"a machine with systemd needs {' '.join(missing)} (make setup, or apt-get install)")
-    if not may_unshare():
-        pytest.skip(
-            "a machine with systemd needs namespaces (on a host, or in a container with --privileged)"
-        )
+    skip_without_one()
     with Machine() as found:
         found.write("/etc/proxyconf/proxyconf.toml", CONFIG)
         found.drop_in(OURS, *QUICK)
@@ -80,7 +70,7 @@ def theirs(machine: Machine) -> Iterator[Machine]:
     recover = (UNITS / "nginx-recover.conf").read_text()
     machine.write("/etc/systemd/system/nginx.service.d/proxyconf.conf", recover)
     machine.drop_in("nginx.service")
-    machine.run("systemctl", "start", "nginx")
+    machine.start("nginx")
     yield machine
     machine.run("systemctl", "stop", INCLUDED, "nginx")
 
@@ -89,7 +79,7 @@ def theirs(machine: Machine) -> Iterator[Machine]:
 def running(machine: Machine) -> Iterator[Machine]:
     """Let it serve web.test, by a redirect, so that no backend is needed."""
     machine.write("/etc/proxyconf/sites.d/web.toml", SITES.format("one"))
-    machine.run("systemctl", "start", OURS)
+    machine.start(OURS)
     until_served(machine, "one")  # ready is also who has proved what an earlier run knew
     yield machine
     machine.run("systemctl", "stop", OURS, NGINX)
@@ -142,7 +132,7 @@ def test_ready_is_who_is_proved(held: Machine) -> None:
     time.sleep(2.5)
     assert (held.show(OURS, "ActiveState"), held.show(OURS, "NRestarts")) == ("activating", "0")
     held.run("touch", "/run/may-start")
-    held.run("systemctl", "start", NGINX)
+    held.start(NGINX)
     held.until(OURS, "ActiveState", "active")
     assert held.show(OURS, "StatusText") == "nginx serves 1 route"
     assert held.location("web.test") == "https://one.test/"
@@ -205,7 +195,7 @@ def test_beside_an_nginx_that_root_starts(theirs: Machine) -> None:
     theirs.write("/etc/proxyconf/proxyconf.toml", CONFIG.replace('mode = "own"', 'mode = "include"'))
     theirs.write("/etc/proxyconf/sites.d/web.toml", SITES.format("one"))
     theirs.drop_in(INCLUDED)
-    theirs.run("systemctl", "start", INCLUDED)
+    theirs.start(INCLUDED)
     assert theirs.location("web.test") == "https://one.test/"
     theirs.run("systemctl", "restart", "nginx")
     until_served(theirs, "one")
@@ -219,7 +209,7 @@ def test_in_the_place_of_confd(theirs: Machine) -> None:
     theirs.write("/etc/confd/keys.json", '{"app": {"name": "one"}}')
     command = "/opt/proxyconf/bin/proxyconf confd -watch -backend file -file /etc/confd/keys.json"
     theirs.drop_in(INCLUDED, "ExecStart=", f"ExecStart={command}")
-    theirs.run("systemctl", "start", INCLUDED)
+    theirs.start(INCLUDED)
     assert theirs.show(INCLUDED, "StatusText") == "templates: 1 applied"
     until_served(theirs, "one")
     theirs.write("/etc/confd/keys.json", '{"app": {"name": "two"}}')
