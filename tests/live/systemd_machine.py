@@ -101,9 +101,9 @@ class Machine:
         wheel = self.folder / "wheel"
         wheel.mkdir()
         build_wheel(wheel)
-        binds = {
-            sys.base_prefix: "/opt/python",
-            sysconfig.get_path("purelib"): "/opt/packages",
+        binds: dict[Path, str] = {
+            Path(sys.base_prefix): "/opt/python",
+            Path(sysconfig.get_path("purelib")): "/opt/packages",
             wheel: "/opt/wheel",
             UNITS: "/opt/units",
             **self._binds,
