@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
@@ -239,7 +240,7 @@ async def check_site(settings: Settings) -> Sequence[str]:
         write(folder, _files(nginx.folder, site, site.parts))
         (folder / "temp").mkdir()
         for name in _OPERATORS:
-            if (real / name).is_dir():
+            if os.access(real / name, os.R_OK | os.X_OK):
                 (folder / name).symlink_to(real / name)
         try:
             await nginx.control.check(nginx.folder.root)

@@ -132,8 +132,12 @@ class State:
         return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""
 
     def load_listings(self) -> tuple[Listing, ...]:
-        """Return the listings of an earlier run; a damaged file counts as none."""
-        for file in sorted(self._listings.glob("*.msgpack")):
+        """Return the listings of an earlier run; one that is damaged, or not ours to read, counts as none."""
+        try:
+            files = sorted(self._listings.glob("*.msgpack"))
+        except OSError:  # in a folder that we may not enter
+            files = []
+        for file in files:
             try:
                 listing = msgspec.msgpack.decode(file.read_bytes(), type=Listing)
             except (OSError, msgspec.DecodeError):

@@ -58,6 +58,9 @@ async def run(check: Check) -> list[Finding]:
         )
     except ProxyconfError as exc:
         found.append(of_message("wrong", check.what, str(exc)))
+    except OSError as exc:  # one that nobody has thought of must not keep the rest from being said
+        reason = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        found.append(wrong(check.what, f"look at {reason}", "may we?"))
     return found
 
 
@@ -104,15 +107,24 @@ def _in_words(sources: Iterable[str], templates: int) -> str:
 
 async def _running(socket: Path) -> Findings:
     """Yield how it stands with the proxyconf that runs, if one does."""
-    if not os.access(socket, os.F_OK):
+    try:
+        owner = (await asyncio.to_thread(socket.stat)).st_uid
+    except PermissionError:
+        mend = "run as the user that proxyconf runs as, or as root"
+        yield warning("proxyconf", f"{socket}: we may not look whether one runs", mend)
+        return
+    except OSError:
         yield ok("proxyconf", "none runs with this state folder")
         return
     try:
         status = await ask_status(socket)
     except StateError as exc:
         yield of_message("warning", "proxyconf", str(exc))
-    else:
-        yield judge_running(status)
+        return
+    yield judge_running(status)
+    if owner != os.geteuid():
+        says = f"it runs as the user {owner}, so that what it may is not what we may"
+        yield warning("proxyconf", says, f"sudo -u '#{owner}' proxyconf doctor, with the same flags")
 
 
 def judge_running(status: Status) -> Finding:

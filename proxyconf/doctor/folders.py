@@ -36,7 +36,8 @@ def _state(path: Path) -> Iterator[Finding]:
         return
     if not _may(there, os.W_OK | os.X_OK):
         what = "write to it" if there == path else f"make it in {there}"
-        mend = f"run as its owner, or as root: chown {_whoami()} {there}; or set another [state] dir"
+        make = "chown -R" if there == path else "install -d -o"
+        mend = f"run as its owner, or as root; or as root: {make} {os.geteuid()} {path}; or set another [state] dir"
         yield wrong(_STATE, f"{path}: we may not {what}", mend)
     elif there != path:
         yield ok(_STATE, f"{path} is not there yet, and can be made")
@@ -51,10 +52,6 @@ def _state(path: Path) -> Iterator[Finding]:
 def _may(path: Path, mode: int) -> bool:
     """Tell whether we may; what is in a folder that we may not enter is as if it were not there."""
     return os.access(path, mode, effective_ids=True)
-
-
-def _whoami() -> str:
-    return f"{os.geteuid()}:{os.getegid()}"
 
 
 def room(path: Path, found: os.statvfs_result) -> Finding:

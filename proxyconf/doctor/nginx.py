@@ -58,7 +58,8 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
     token = await asyncio.to_thread(state.known_token)
     here = await reach_nginx(settings, state.nginx, token or "0" * 32)
     if nginx.via.container:
-        return (Check(_WHAT, lambda: _in_container(here, nginx)),)
+        proof = Check(_WHAT, lambda: _proof(here, state if token else None))
+        return (Check(_WHAT, lambda: _in_container(here, nginx)), proof)
     pid = pid_of(await here.control.master())
     return (
         Check(_WHAT, lambda: _program(here, nginx)),
@@ -178,7 +179,7 @@ async def _in_container(here: Here, nginx: Nginx) -> Findings:
         yield of_message("wrong", _WHAT, str(exc))
         return
     if build := here.control.build:
-        yield ok(_WHAT, f"{named(build)}, in the container {nginx.via.container}")
+        yield ok(_WHAT, f"{named(build)}, for the container {nginx.via.container}")
         for lack in lacks(build, nginx):
             yield lack
     if runs:

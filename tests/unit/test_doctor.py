@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from proxyconf import config
+from proxyconf import config, tables
 from proxyconf.api import NginxState, Pause, Status
 from proxyconf.config import TemplateTable
 from proxyconf.doctor.examination import examine, judge_running, run
@@ -23,10 +23,12 @@ from proxyconf.nginx.build import Build
 from proxyconf.nginx.shared_pid import Master
 from proxyconf.sources import kinds
 from proxyconf.state import Applied, State
+from proxyconf.status import serving
 from proxyconf.tables import Confd, Nginx
 from tests.unit.calling import call
 from tests.unit.installed import Installed
 from tests.unit.nginx_engine import VERSION, NginxEngine, inspected
+from tests.unit.test_status import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
@@ -70,6 +72,19 @@ async def test_a_check_that_fails() -> None:
         raise CommandError("run nginx: no such file (install it)")
 
     assert await found_by(look) == ["ok: one", "wrong: run nginx: no such file (install it)"]
+
+
+async def test_a_check_that_may_not_look() -> None:
+    async def look() -> Findings:
+        yield ok("x", "one")
+        raise PermissionError(13, "Permission denied", "/x")
+
+    async def look_elsewhere() -> Findings:
+        yield ok("x", "one")
+        raise OSError("odd")
+
+    assert await found_by(look) == ["ok: one", "wrong: look at /x: Permission denied (may we?)"]
+    assert await found_by(look_elsewhere) == ["ok: one", "wrong: look at odd (may we?)"]
 
 
 # --- configuration ---
@@ -129,6 +144,48 @@ async def test_beside_a_running_one(installed: Installed) -> None:
     socket.touch()
     (found,) = await lines(settings, "proxyconf")
     assert found.startswith(f"warning: ask {socket}: ")
+
+
+@pytest.mark.needs("root")
+async def test_a_folder_that_is_closed_to_us(installed: Installed) -> None:
+    """Nothing of what is in it is known, and nothing breaks."""
+    closed = installed.path / "closed"
+    closed.mkdir(mode=0o700)
+    for path in (installed.path, *installed.path.parents[:-2]):
+        path.chmod(0o755)
+    flags = {
+        "file": {"path": str(installed.sites)},
+        "state": {"dir": f"{closed}/state"},
+        "confd": {"dir": "/none"},
+    }
+    settings = config.load(
+        None, kinds=kinds(), flags={**flags, "nginx": {"binary": f"{installed.path}/nginx"}}
+    )
+    os.seteuid(65_534)
+    try:
+        found = await examine(settings)
+    finally:
+        os.seteuid(0)
+    said = [f"{one.level}: {one}" for one in found]
+    assert any(
+        one.startswith(f"warning: {closed}/state/status.sock: we may not look whether") for one in said
+    )
+    assert any(one.startswith(f"wrong: {closed}/state: we may not make it in {closed}") for one in said)
+    assert "ok: nginx takes it (without routes)" in said
+
+
+@pytest.mark.needs("root")
+async def test_beside_one_of_another_user(installed: Installed) -> None:
+    settings = installed.settings(mode="none")
+    socket = installed.state / "status.sock"
+    installed.state.mkdir()
+    async with serving(socket, Scripted(), tables.Status()):
+        assert len(await lines(settings, "proxyconf")) == 1
+        os.chown(socket, 4_242, 4_242)
+        assert (await lines(settings, "proxyconf"))[1] == (
+            "warning: it runs as the user 4242, so that what it may is not what we may"
+            " (sudo -u '#4242' proxyconf doctor, with the same flags)"
+        )
 
 
 @pytest.mark.parametrize(
@@ -356,7 +413,7 @@ async def test_an_nginx_in_a_container(engine: NginxEngine, tmp_path: Path) -> N
     """It is not told anything: only asked what it is."""
     settings = in_container(engine, tmp_path)
     assert await lines(settings, "nginx", "listen", "files") == [
-        "ok: nginx 1.27.4 with TLS, in the container web", "ok: it runs"
+        "ok: nginx 1.27.4 with TLS, for the container web", "ok: it runs"
     ]  # fmt: skip
     assert engine.signals == []
     assert engine.commands == [["no-such-nginx", "-V"]]
@@ -369,7 +426,7 @@ async def test_a_container_in_which_nginx_lacks_something(engine: NginxEngine, t
     engine.containers["web"]["NetworkSettings"]["Networks"] = {}
     found = await lines(in_container(engine, tmp_path), "nginx")
     assert [one.partition(" (")[0] for one in found] == [
-        "ok: nginx 1.27.4 with TLS, in the container web",
+        "ok: nginx 1.27.4 with TLS, for the container web",
         "warning: it is built without http_grpc_module, so that no route may have proto grpc",
         "warning: it does not run",
         "warning: web: its port 80 is not published on the engine's host",
