@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from proxyconf.app import ask_all, state_path
 from proxyconf.design import follow, needs_of
-from proxyconf.errors import StateError
+from proxyconf.errors import CommandError, RefusedError, StateError
 from proxyconf.intake import Intake
 from proxyconf.model import Change
 from proxyconf.nginx.additions import read_piece
 from proxyconf.nginx.folder import parts_of
-from proxyconf.preview import preview_of
+from proxyconf.preview import check_snapshot, preview_of
 from proxyconf.resources.folder import read_resources
 from proxyconf.snapshot import merge
 from proxyconf.state import State
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxyconf.config import Settings
+    from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.part import Part
     from proxyconf.preview import Preview, Written
@@ -115,18 +116,37 @@ async def difference(settings: Settings, *, timeout_s: float) -> Difference:
         StateError: What is in place can't be read.
     """
     resources = await asyncio.to_thread(read_resources, settings)
-    preview, problems = await _wanted(settings, resources, timeout_s)
-    warnings = [*_doubts(state_path(settings)), *preview.warnings, *problems]
+    snapshot, problems = await _wanted(settings, resources, timeout_s)
+    preview = await preview_of(settings, resources, snapshot)
+    warnings = [*_doubts(state_path(settings)), *preview.warnings, *map(str, problems)]
     if preview.written is None:
         return Difference((), (), preview, warnings)
     before = await asyncio.to_thread(_in_place, preview.written.folder)
     after = _of_site(preview.written)
+    texts = tuple(_changed(before.texts, after.texts))
     hidden = tuple(_unlike(before.hidden, after.hidden))
-    return Difference(tuple(_changed(before.texts, after.texts)), hidden, preview, warnings)
+    if texts or hidden:
+        warnings += await _refusals(settings, snapshot)
+    return Difference(texts, hidden, preview, warnings)
 
 
-async def _wanted(settings: Settings, resources: Resources, timeout_s: float) -> tuple[Preview, list[str]]:
-    """Return what the program would write, by what an earlier run knows: last good values, owners, losses."""
+async def _refusals(settings: Settings, snapshot: Snapshot) -> Sequence[str]:
+    """Return what nginx has against it; nothing where it can't be asked without touching its folder."""
+    if settings.tables.nginx.via.container:
+        return ()
+    try:
+        await check_snapshot(settings, snapshot)
+    except RefusedError as exc:
+        return (f"nginx would refuse this, so that what is to blame would be set aside: {exc}",)
+    except (CommandError, StateError) as exc:
+        return (f"nginx can't be asked about it: {exc}",)
+    return ()
+
+
+async def _wanted(
+    settings: Settings, resources: Resources, timeout_s: float
+) -> tuple[Snapshot, Sequence[Problem]]:
+    """Return what should be served, by what an earlier run knows: last good values, owners, losses."""
     state = State(state_path(settings))
     followed = follow(settings, resources)
     intake = Intake({name: one.source.policy for name, one in followed.items()}, needs_of(resources))
@@ -137,7 +157,7 @@ async def _wanted(settings: Settings, resources: Resources, timeout_s: float) ->
     applied = await asyncio.to_thread(state.load_applied)
     owners = applied.owners if applied else {}
     snapshot = merge(intake.claims(), owners, host_rule=settings.tables.routing.host_rule)
-    return await preview_of(settings, resources, snapshot), list(map(str, intake.problems()))
+    return snapshot, intake.problems()
 
 
 def _doubts(state: Path) -> Iterator[str]:

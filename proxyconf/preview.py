@@ -228,14 +228,26 @@ async def check_site(settings: Settings) -> Sequence[str]:
         CommandError: nginx's program can't be run.
         RefusedError: nginx refuses the site.
     """
-    lines = []
+    snapshot = await asyncio.to_thread(_saved, settings)
+    build = await check_snapshot(settings, snapshot)
+    saved = (
+        f"{len(snapshot.routes)} routes, as saved by the last run" if snapshot.routes else "without routes"
+    )
+    lines = [f"nginx: {build.flavour} {'.'.join(map(str, build.version))}"] if build else []
+    return [*lines, f"site: nginx takes it ({saved})"]
+
+
+async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Build | None:
+    """Ask nginx about the site for *snapshot*; return what it is, where that is known.
+
+    Raises:
+        CommandError: nginx's program can't be run.
+        RefusedError: nginx refuses the site.
+    """
     real = state_path(settings) / "nginx"
-    snapshot = _saved(settings)
     with _folder_to_check_in(settings, real) as folder:
         nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
         await nginx.control.meet()
-        if build := nginx.control.build:
-            lines.append(f"nginx: {build.flavour} {'.'.join(map(str, build.version))}")
         site = nginx.renderer().render(snapshot, additions=await _additions(settings))
         write(folder, _files(nginx.folder, site, site.parts))
         (folder / "temp").mkdir()
@@ -246,12 +258,11 @@ async def check_site(settings: Settings) -> Sequence[str]:
             await nginx.control.check(nginx.folder.root)
         except RefusedError as exc:  # what it names must still be there when it is read
             said = with_originals(str(exc), site.parts, site.dialect.parts_folder)
+            for part in site.parts:
+                # such a file is not there any more, or never was where it is to be
+                said = said.replace(f"{site.dialect.parts_folder}/{part.file}", f"{part.kind} {part.name}")
             raise RefusedError(said.replace(str(folder), str(real)), exc.output) from exc
-    saved = (
-        f"{len(snapshot.routes)} routes, as saved by the last run" if snapshot.routes else "without routes"
-    )
-    lines.append(f"site: nginx takes it ({saved})")
-    return lines
+        return nginx.control.build
 
 
 @contextmanager

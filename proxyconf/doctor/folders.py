@@ -37,7 +37,7 @@ def _state(path: Path) -> Iterator[Finding]:
     if not _may(there, os.W_OK | os.X_OK):
         what = "write to it" if there == path else f"make it in {there}"
         make = "chown -R" if there == path else "install -d -o"
-        mend = f"run as its owner, or as root; or as root: {make} {os.geteuid()} {path}; or set another [state] dir"
+        mend = f"run as its owner, or as root; or: {make} {os.geteuid()} {path}; or set another [state] dir"
         yield wrong(_STATE, f"{path}: we may not {what}", mend)
     elif there != path:
         yield ok(_STATE, f"{path} is not there yet, and can be made")

@@ -119,6 +119,23 @@ async def test_a_loss_that_would_be_held(installed: Installed) -> None:
     assert any("came back with 1 of 3 endpoints" in warning for warning in found.warnings)
 
 
+async def test_what_nginx_would_refuse(applied: Installed) -> None:
+    """It is named by what it is of, for the file is nowhere; that it would be set aside is said."""
+    sites(applied, "web.test", "other.test")
+    applied.nginx('for f in "${5%/*}"/parts/h-*; do echo "nginx: [emerg] odd in $f:2" >&2; exit 1; done')
+    found = await difference(applied.settings(), timeout_s=30)
+    assert found.changes == 2
+    assert found.warnings == [
+        (
+            "nginx would refuse this, so that what is to blame would be set aside:"
+            f" check {applied.state}/nginx/nginx.conf: odd in host other.test:2"
+        )
+    ]
+    applied.nginx("kill -9 $$")
+    found = await difference(applied.settings(), timeout_s=30)
+    assert found.warnings[0].startswith("nginx can't be asked about it: check ")
+
+
 async def test_secrets_are_named_and_not_shown(installed: Installed, tmp_path: Path) -> None:
     folder, now = tmp_path / "certificates", time.time()
     folder.mkdir()
