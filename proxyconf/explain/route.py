@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxyconf.explain.answer import Link
 from proxyconf.explain.words import (
@@ -80,10 +80,17 @@ def _options_line(route: Route, known: Known) -> str:
         for field in fields(options) if options else ():
             value = getattr(options, field.name)
             if value != field.default:
-                # of pairs only the names: values may be secrets
-                shown = ", ".join(name for name, _ in value) if field.name in _PAIRS else str(value)
-                said.append(f"{field.name} {shown}")
+                said.append(f"{field.name} {_shown(field.name, value)}")
     return "; ".join(said)
+
+
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - of any option
+    """Return an option's value for people: of pairs only the names, for values may be secrets."""
+    if name in _PAIRS:
+        return ", ".join(one for one, _ in value)
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}s" if isinstance(value, float) else str(value)
 
 
 def service_link(route: Route, known: Known) -> Link:

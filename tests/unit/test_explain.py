@@ -162,12 +162,14 @@ def test_options_are_told_and_secrets_are_not() -> None:
         "proxyconf.balance": "least_conn",
         "proxyconf.auth": "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
         "proxyconf.request_header.X-Token": "secret",
+        "proxyconf.allow": "10.0.0.0/8,fd00::/8",
+        "proxyconf.read_timeout": "5m",
         "proxyconf.weight": "3",
         "proxyconf.backup": "true",
     }
     answer = World(containers=(replace(WEB, labels=labels), other(3, labels=labels))).explain("a.test/x")
     assert said(answer, "asks") == [
-        "replace /; users joe; request_headers X-Token; hsts max-age=1; balance least_conn"
+        "replace /; read_timeout 300s; allow 10.0.0.0/8, fd00::/8; users joe; request_headers X-Token; hsts max-age=1; balance least_conn"
     ]
     assert all("weight 3, backup" in endpoint for endpoint in said(answer, "endpoint"))
 
