@@ -168,9 +168,11 @@ def test_options_are_told_and_secrets_are_not() -> None:
         "proxyconf.backup": "true",
     }
     answer = World(containers=(replace(WEB, labels=labels), other(3, labels=labels))).explain("a.test/x")
-    assert said(answer, "asks") == [
-        "replace /; read_timeout 300s; allow 10.0.0.0/8, fd00::/8; users joe; request_headers X-Token; hsts max-age=1; balance least_conn"
-    ]
+    (asks,) = said(answer, "asks")
+    assert asks == (
+        "replace /; read_timeout 300s; allow 10.0.0.0/8, fd00::/8; users joe; request_headers X-Token;"
+        " hsts max-age=1; balance least_conn"
+    )
     assert all("weight 3, backup" in endpoint for endpoint in said(answer, "endpoint"))
 
 
