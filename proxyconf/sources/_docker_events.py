@@ -162,6 +162,8 @@ class Mirror:
         self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
         self._details = {key: details for key, details in self._details.items() if key in rows}
         self._lives.keep(rows, asked=asked)
+        for key in (key for key, row in self._rows.items() if row.state == "running"):
+            self._lives.see(key, asked=asked)
         if self._env:
             # what was refused (a container that is half removed, an engine out of breath) is asked for again
             self._wanted = {key for key in rows if (known := self._details.get(key)) is None or known.refused}

@@ -27,13 +27,15 @@ class _Life:
     """What is known of a container's lives.
 
     Attributes:
-        heard: When we last heard that it had started, by our clock.
-        started_ns: When that was, by the engine's; None while it does not run, or where that is not known.
+        heard: When we last heard that it had started, or was seen to run without that, by our clock.
+        started_ns: When it started, by the engine's; None while it does not run, or where that is not known.
+        runs: It does.
         short: How many of its lives in a row, up to the last one that ended, were short.
     """
 
     heard: float
     started_ns: int | None
+    runs: bool = True
     short: int = 0
 
 
@@ -46,12 +48,21 @@ class Lives:
     def start(self, container: str, time_ns: int, now: float) -> None:
         """Take in that *container* started, at *time_ns* of the engine's clock (0: it does not say)."""
         life = self._lives.setdefault(container, _Life(now, None))
-        life.heard, life.started_ns = now, time_ns or None
+        life.heard, life.started_ns, life.runs = now, time_ns or None, True
+
+    def see(self, container: str, *, asked: float) -> None:
+        """Take in that *container* ran when a list was *asked* for, though its start may have been missed."""
+        life = self._lives.get(container)
+        if life and not life.runs:
+            life.heard, life.runs = asked, True
 
     def end(self, container: str, time_ns: int) -> None:
         """Take in that *container* ended by itself."""
         life = self._lives.get(container)
-        if life is None or life.started_ns is None:
+        if life is None:
+            return
+        life.runs = False
+        if life.started_ns is None:
             return
         # by the engine's clock: what we were late to hear of was no shorter for that
         if time_ns - life.started_ns >= _LIFE_NS:
@@ -86,5 +97,4 @@ class Lives:
 
     def _due(self, container: str) -> float:
         life = self._lives[container]
-        runs = life.started_ns is not None
-        return life.heard + LIFE_S if runs and self.flaps(container) else math.inf
+        return life.heard + LIFE_S if life.runs and self.flaps(container) else math.inf

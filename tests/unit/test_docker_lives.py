@@ -216,6 +216,39 @@ def test_one_that_does_not_run_is_not_pardoned() -> None:
     assert life.shown() == SET_ASIDE
 
 
+def test_a_start_that_was_missed_does_not_keep_requests_away_for_ever() -> None:
+    """What a list says runs has to last from when it was asked for: no later list makes that longer."""
+    life = flapping()
+    life.wait(31)  # until the list is believed against the death that was heard last
+    life.mirror.look(life.now)
+    life.relist(WEB)
+    assert life.shown() == SET_ASIDE
+    due = life.now + LIFE_S
+    life.wait(5)
+    life.mirror.look(life.now)
+    life.relist(WEB)
+    assert life.mirror.news(due - 0.01) is None
+    assert life.mirror.wake() <= due
+    life.now = due
+    assert life.shown() == WEB
+
+
+def test_a_life_whose_start_was_missed_is_no_short_one_when_it_ends() -> None:
+    """Nobody knows how long it was; it does not end the count, either, and waits for its next start."""
+    lives = Lives()
+    for second in range(3):
+        lives.start("web", ns(second), second)
+        lives.end("web", ns(second + 0.5))
+    lives.see("api", asked=3)
+    lives.see("web", asked=3)
+    assert lives.wake() == 13
+    lives.end("web", ns(4))
+    assert lives.wake() == math.inf
+    assert lives.flaps("web")
+    lives.start("web", 0, 5)  # the engine does not say when
+    assert lives.wake() == 15
+
+
 def test_what_is_gone_is_forgotten() -> None:
     """Not so by a list that was asked for before its start."""
     lives = Lives()
