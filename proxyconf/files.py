@@ -1,14 +1,40 @@
-"""Write files and folders so that no crash leaves half of one."""
+"""Read files without waiting; write files and folders so that no crash leaves half of one."""
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
-from proxyconf.errors import StateError
+from proxyconf.errors import BadValueError, StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def read_regular(file: Path, limit: int) -> bytes:
+    """Return the content of somebody's file, whatever stands in its place.
+
+    Args:
+        file: It; of a symbolic link, what that leads to.
+        limit: Bytes that it may have.
+
+    Raises:
+        OSError: It can't be opened or read; a folder and a socket are like that, too.
+        BadValueError: It is no regular file, or too large; the text goes on from the file's name.
+    """
+    with open(file, "rb", opener=_open_at_once) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise BadValueError("is no regular file (put one in its place)")
+        content = opened.read(limit + 1)
+    if len(content) > limit:
+        raise BadValueError(f"is too large: it has more than {limit} bytes")
+    return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: else a FIFO takes until somebody writes to it, maybe for ever."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def make_folder(path: Path, mode: int) -> None:
