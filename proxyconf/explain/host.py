@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from proxyconf import values
+from proxyconf.errors import BadValueError
 from proxyconf.explain.answer import Explanation, Link
 from proxyconf.explain.route import judged, nginx_links, route_link, service_link
 from proxyconf.explain.words import container_link, problem_links, problems_at
+from proxyconf.routing import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from proxyconf.explain.answer import Known
-    from proxyconf.model import Route
+    from proxyconf.model import Container, Listing, Route
+
+_VARIABLES = ("VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS")
+_NO_HOST = re.compile(r"""[][\s,;:/{}"']+""")
 
 
 def of_host(question: str, host: str, path: str, known: Known) -> Explanation:
@@ -50,22 +59,46 @@ def _of_nobody(question: str, host: str, known: Known, *, elsewhere: Sequence[Ro
         links += [
             container_link(container, known)
             for container in listing.containers
-            if _mentions(host, (*container.labels.values(), *container.env.values()))
+            if host in _named_by(container)
         ]
-        links += [
-            Link(
-                what="key",
-                says=where,
-                links=tuple(problem_links(problems_at(where, known.status.problems))),
-            )
-            for key, entry in listing.keys.items()
-            if host.encode() in entry.value and (where := entry.where or listing.place.format(key=key))
-        ]
+        links += _key_links(host, listing, known)
     answer = "the path is nobody's: 404" if elsewhere else "no route is for it: the default server answers"
     told = any(link.what != "route" for link in links)
     hint = "" if told or elsewhere else " (is it spelled as in the label or key, and is its source listed?)"
     return Explanation(question=question, is_served=False, verdict=f"{answer}{hint}", chain=tuple(links))
 
 
-def _mentions(host: str, texts: Iterable[str]) -> bool:
-    return any(host in text for text in texts)
+def _key_links(host: str, listing: Listing, known: Known) -> Iterator[Link]:
+    """Yield the keys of routes that name *host*."""
+    for key, entry in listing.keys.items():
+        if key.startswith("routes/") and host == _named_in(entry.value):
+            where = entry.where or listing.place.format(key=key)
+            problems = problem_links(problems_at(where, known.status.problems))
+            yield Link(what="key", says=where, links=tuple(problems))
+
+
+def _named_by(container: Container) -> set[str]:
+    """Return the hosts that a container's labels and variables name, be it in vain.
+
+    Whole ones, and of nothing else: whoever may ask could find out any text letter by letter, else.
+    """
+    texts = [text for label, text in container.labels.items() if labels.names_host({label: text})]
+    texts += [container.env.get(name, "") for name in _VARIABLES]
+    return {_canonical(word) for text in texts for word in _NO_HOST.split(text)}
+
+
+def _named_in(value: bytes) -> str:
+    """Return the host that a route's key names, be it in vain; "" for none."""
+    try:
+        fields = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    host = fields.get("host") if isinstance(fields, dict) else None
+    return _canonical(host) if isinstance(host, str) else ""
+
+
+def _canonical(word: str) -> str:
+    try:
+        return values.host(word)
+    except BadValueError:
+        return ""

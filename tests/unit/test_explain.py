@@ -252,6 +252,47 @@ def test_a_host_that_nobody_has() -> None:
     assert "is it spelled" in World().explain("c.test").verdict
 
 
+@pytest.mark.parametrize(
+    ("container", "named"),
+    [
+        pytest.param({"labels": {"proxyconf.host": "x.test, B.test", "proxyconf.port": "x"}}, 1, id="label"),
+        pytest.param(
+            {"labels": {"proxyconf.api.host": "b.test", "proxyconf.api.port": "x"}}, 1, id="of NAME"
+        ),
+        pytest.param(
+            {"labels": {}, "env": {"VIRTUAL_HOST": "x.test,b.test", "VIRTUAL_PORT": "x"}}, 1, id="env"
+        ),
+        pytest.param({"labels": {}, "env": {"VIRTUAL_HOST_MULTIPORTS": '{"b.test":{"/":1}}'}}, 1, id="ports"),
+        pytest.param({"labels": {"proxyconf.host": "ab.test.de", "proxyconf.port": "x"}}, 0, id="part"),
+        pytest.param({"labels": {"proxyconf.request_header.X": "b.test"}}, 0, id="header"),
+        pytest.param({"labels": {"proxyconf.request_header.host": "b.test"}}, 0, id="header host"),
+        pytest.param({"labels": {"host": "b.test"}}, 0, id="another's label"),
+        pytest.param({"labels": {}, "env": {"TOKEN": "b.test"}}, 0, id="variable"),
+    ],
+)
+def test_only_what_names_hosts_is_looked_at_in_containers(container: dict[str, object], named: int) -> None:
+    """Else whoever may ask could find out passwords and tokens, letter by letter."""
+    answer = World(containers=(replace(WEB, **container),)).explain("b.test")  # type: ignore[arg-type]
+    assert len(said(answer, "container")) == named
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("routes/b", '{"host": "B.test.", "path": "nowhere"}', 1),
+        ("routes/b", '{"host": "ab.test", "path": "nowhere"}', 0),
+        ("routes/b", '{"host": "a b", "request_header": {"Authorization": "b.test"}}', 0),
+        ("routes/b", '{"host": 7, "service": "b.test"}', 0),
+        ("routes/b", '["b.test"]', 0),
+        ("routes/b", "b.test", 0),
+        ("services/b/1", '{"host": "b.test"}', 0),
+    ],
+)
+def test_only_what_names_hosts_is_looked_at_in_keys(key: str, value: str, named: int) -> None:
+    answer = World(containers=(), keys={key: value}).explain("b.test")
+    assert len(said(answer, "key")) == named
+
+
 def test_a_path_that_nobody_has() -> None:
     answer = World(containers=(replace(WEB, labels={"proxyconf.host": "a.test", "proxyconf.path": "/x"}),))
     found = answer.explain("a.test/y")
