@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +156,10 @@ def test_any_text_can_be_read(text: str) -> None:
         assert end <= statement.start < statement.end
         assert text[statement.end - 1] in ";{"
         end = statement.end
+
+
+def test_no_pattern_needs_a_newer_python() -> None:
+    """Of a group with alternatives, `)*+` does not match what it should before 3.11.5 (gh-106052)."""
+    sources = (Path(__file__).parents[2] / "proxyconf").rglob("*.py")
+    lines = [line for path in sources for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in lines if re.search(r"\)[*+?]\+", line)] == []
