@@ -183,7 +183,7 @@ class Machine:
         """
         try:
             self.run("systemctl", "start", *units)
-        except MachineError as exc:
+        except (MachineError, subprocess.TimeoutExpired) as exc:
             raise MachineError(f"{exc}\n{self._journal()}") from exc
 
     def _journal(self) -> str:

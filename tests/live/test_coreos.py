@@ -36,7 +36,8 @@ tar -cf - -C / --exclude='*podman*' --exclude=usr/share --exclude='usr/lib/pytho
     --exclude=usr/lib/systemd bin lib lib64 sbin etc/passwd etc/group etc/nginx etc/ssl usr/bin usr/sbin \\
     usr/lib usr/lib64 -C /tmp/proxy opt tmp var |
     podman import -q -c 'ENTRYPOINT ["/opt/proxyconf/bin/proxyconf"]' -c 'USER 101:101' \\
-        -c 'ENV LD_LIBRARY_PATH=/opt/python/lib' - registry.example.com/proxyconf-nginx:0.1.0
+        -c 'ENV LD_LIBRARY_PATH=/opt/python/lib' -c 'ENV PROXYCONF_NGINX_ACCESS_LOG=/dev/stdout' \\
+        - registry.example.com/proxyconf-nginx:0.1.0
 cp /opt/etcd/etcd /opt/etcd/etcdctl /tmp/etcd/usr/local/bin
 tar -cf - -C /tmp/etcd . | podman import -q -c 'ENV PATH=/usr/local/bin' - quay.io/coreos/etcd:v3.5.21
 cp /opt/busybox /tmp/app/bin
@@ -123,6 +124,7 @@ def test_two_servers_are_served(core: Machine) -> None:
     """Each has told etcd of itself; the unit was ready when that was proved."""
     eventually(lambda: answers(core) == {"core-01-8081", "core-01-8082"})
     assert core.show("proxyconf", "StatusText") == "nginx serves 1 route"
+    assert "GET / HTTP/1.1" in core.run("journalctl", "-u", "nginx", "-o", "cat", "--no-pager")
     found = etcdctl(core, "get", "--prefix", f"{PREFIX}/services/").split()
     assert found[1::2] == ["10.0.0.11:8081", "10.0.0.11:8082"]
 
