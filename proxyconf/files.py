@@ -28,7 +28,7 @@ def read_regular(file: Path, limit: int) -> bytes:
             raise BadValueError("is no regular file (put one in its place)")
         content = opened.read(limit + 1)
     if len(content) > limit:
-        raise BadValueError(f"is too large: it has more than {limit} bytes")
+        raise BadValueError(f"is too large: it has more than {limit} bytes (make it smaller)")
     return content
 
 

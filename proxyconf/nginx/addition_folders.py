@@ -7,6 +7,8 @@ from os import DirEntry, scandir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxyconf.errors import BadValueError
+from proxyconf.files import read_regular
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.additions import HOST_D, LOCATION_D, PIECE, Additions, piece
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _PIECE_MAX = 1 << 20
 _PAGE_MAX = 1 << 20
+# no directive of nginx: a piece that is refused keeps its last good form, or closes what it may have to guard
+_REFUSED = directive("this_is_no_regular_file")
 _Stamp = tuple[int, int, int, int]
 
 
@@ -52,7 +56,7 @@ class AdditionFolders:
         problems: list[Problem] = []
         servers, locations = (
             {
-                file.name: _read_piece(file)
+                file.name: _read_piece(file, problems)
                 for file in stamps
                 if file.parent == folder and PIECE.fullmatch(file.name)
             }
@@ -81,14 +85,13 @@ class AdditionFolders:
             problems.append(Problem("page", str(file), why))
             return None
         try:
-            with file.open("rb") as opened:
-                content = opened.read(_PAGE_MAX + 1)
+            content = read_regular(file, _PAGE_MAX)
         except OSError as exc:
             why = f"can't be read: {exc.strerror} (may we?)"
+        except BadValueError as exc:
+            why = str(exc)
         else:
-            if len(content) <= _PAGE_MAX:
-                return Part("page", file.name, file_name("page", content), content)
-            why = f"is too large: it has more than {_PAGE_MAX} bytes (have its pictures elsewhere)"
+            return Part("page", file.name, file_name("page", content), content)
         before = self._last_pages.get(file.name)
         kept = "; the one before is still used" if before else ""
         problems.append(Problem("page", str(file), f"{why}{kept}"))
@@ -109,11 +112,15 @@ def _stamp(entry: DirEntry[str]) -> _Stamp:
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
-def _read_piece(file: Path) -> Part:
+def _read_piece(file: Path, problems: list[Problem]) -> Part:
     """Return a copy, or what has nginx itself read the file: it may be able to, and else says why not."""
     origin = str(file)
-    with suppress(OSError), file.open("rb") as opened:
-        content = opened.read(_PIECE_MAX + 1)
-        if len(content) <= _PIECE_MAX:
-            return piece(origin, content)
+    try:
+        return piece(origin, read_regular(file, _PIECE_MAX))
+    except OSError:
+        pass
+    except BadValueError as exc:
+        if not file.is_file():  # nginx would wait for it, too
+            problems.append(Problem("file", origin, str(exc)))
+            return piece(origin, _REFUSED.encode())
     return piece(origin, directive("include", quoting.file(file)).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +120,19 @@ class TestFolders:
             assert part.text.startswith(f'include "{tmp_path}/host.d/{name}";\n'.encode())
         assert set(found.servers) == {"a.test.conf", "large.test.conf"}
 
+    def test_nobody_waits_for_a_fifo(self, folders: AdditionFolders, tmp_path: Path) -> None:
+        """A piece becomes what nginx refuses: hosts that it may have to guard are not served without it."""
+        for name in ("host.d/b.test.conf", "pages/503.html"):
+            os.mkfifo(tmp_path / name)
+        found = folders.refresh()
+        assert found.servers["b.test.conf"].text.startswith(b"this_is_no_regular_file;\n")
+        assert set(found.servers) == {"a.test.conf", "b.test.conf"}
+        assert set(found.pages) == {404}
+        assert [str(problem) for problem in found.problems] == [
+            f"file {tmp_path}/host.d/b.test.conf: is no regular file (put one in its place)",
+            f"page {tmp_path}/pages/503.html: is no regular file (put one in its place)",
+        ]
+
     def test_equal_files_are_two_parts(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "aio on;")
         put(tmp_path, "host.d/b.test.conf", "aio on;")
@@ -136,7 +150,7 @@ class TestFolders:
         found = folders.refresh()
         assert {status: page.text for status, page in found.pages.items()} == {404: b"gone", 503: b"soon"}
         pages = tmp_path / "pages"
-        large = "is too large: it has more than 1048576 bytes (have its pictures elsewhere)"
+        large = "is too large: it has more than 1048576 bytes (make it smaller)"
         assert [str(problem) for problem in found.problems] == [
             f"page {pages}/404.html: can't be read: Is a directory (may we?); the one before is still used",
             f"page {pages}/502.html: {large}",
