@@ -53,7 +53,7 @@ class AdditionFolders:
         stamps = self._look()
         if stamps == self._stamps:
             return self.found
-        problems: list[Problem] = []
+        problems = [_unprintable(file) for file in stamps if not file.name.isprintable()]
         servers, locations = (
             {
                 file.name: _read_piece(file, problems)
@@ -62,7 +62,7 @@ class AdditionFolders:
             }
             for folder in self._folders
         )
-        files = [file for file in stamps if file.parent == self._pages]
+        files = [file for file in stamps if file.parent == self._pages and file.name.isprintable()]
         pages = {page.name: page for file in files if (page := self._read_page(file, problems))}
         if self._pages and not self._pages.is_dir():
             problems.append(Problem("folder", str(self._pages), "is no folder (make it, or set error_pages)"))
@@ -110,6 +110,11 @@ def _stamp(entry: DirEntry[str]) -> _Stamp:
     except OSError:
         return (0, 0, 0, 0)
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+
+def _unprintable(file: Path) -> Problem:
+    """Return that *file* has a name that can't be shown as it is: a byte that is no UTF-8 is in no JSON."""
+    return Problem("file", repr(str(file)), "has a name that can't be read (rename it)")
 
 
 def _read_piece(file: Path, problems: list[Problem]) -> Part:

@@ -133,6 +133,22 @@ class TestFolders:
             f"page {tmp_path}/pages/503.html: is no regular file (put one in its place)",
         ]
 
+    @pytest.mark.parametrize("folder", ["host.d", "location.d", "pages"])
+    def test_a_name_that_is_no_text_is_shown_by_its_bytes(
+        self, folders: AdditionFolders, tmp_path: Path, folder: str
+    ) -> None:
+        """As it is, it would break the JSON of the status, and a line of the log."""
+        ending = "html" if folder == "pages" else "conf"
+        for name in (f"\udcff.{ending}", f"a\n.{ending}"):
+            put(tmp_path, f"{folder}/{name}", "x")
+        found = folders.refresh()
+        start, why = f"file '{tmp_path}/{folder}/", "has a name that can't be read (rename it)"
+        assert [str(problem) for problem in found.problems] == [
+            f"{start}a\\n.{ending}': {why}",
+            f"{start}\\udcff.{ending}': {why}",
+        ]
+        assert (set(found.servers), set(found.pages)) == ({"a.test.conf"}, {404})
+
     def test_equal_files_are_two_parts(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "aio on;")
         put(tmp_path, "host.d/b.test.conf", "aio on;")
