@@ -97,27 +97,22 @@ class Folder:
         return content
 
     def pieces(self, names: Iterable[str]) -> tuple[Part, ...]:
-        """Return those of the parts *names* that are copies of operators' pieces.
-
-        Raises:
-            StateError: One can't be read.
-        """
+        """Return those of the parts *names* that are copies of operators' pieces, and can be read."""
         files = self._read(names, "o-")
         return tuple(part for name, text in files.items() if (part := read_piece(name, text)))
 
     def certificates(self, names: Iterable[str]) -> tuple[bytes, ...]:
-        """Return the content of those of the parts *names* that are certificates with their keys.
-
-        Raises:
-            StateError: One can't be read.
-        """
+        """Return those of the parts *names* that are certificates with their keys, and can be read."""
         return tuple(self._read(names, "c-").values())
 
     def _read(self, names: Iterable[str], start: str) -> dict[str, bytes]:
-        try:
-            return {name: (self._parts / name).read_bytes() for name in names if name.startswith(start)}
-        except OSError as exc:
-            raise _unusable(exc, self.path) from exc
+        """Pass over what a backup has not, such as keys: it is but the last good form of something."""
+        found = {}
+        for name in names:
+            with suppress(OSError):
+                if name.startswith(start):
+                    found[name] = (self._parts / name).read_bytes()
+        return found
 
     def obstacles(self) -> tuple[Problem, ...]:
         """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""

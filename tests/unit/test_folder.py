@@ -159,6 +159,18 @@ def test_what_somebody_deleted_is_written_again(folder: Folder) -> None:
     assert names(folder) == {ONE.file, TWO.file}
 
 
+def test_what_a_backup_has_not_is_passed_over(folder: Folder) -> None:
+    """Without its keys, the last good form of a certificate is missing, and nothing else."""
+    certificates = [
+        Part("certificate", name, f"c-{name * 16}.pem", f"of {name}\n".encode()) for name in "abc"
+    ]
+    install(folder, *certificates)
+    (folder.path / "parts" / certificates[0].file).unlink()
+    (folder.path / "parts" / certificates[1].file).unlink()
+    (folder.path / "parts" / certificates[1].file).mkdir()
+    assert folder.certificates(one.file for one in certificates) == (certificates[2].text,)
+
+
 def rewrite(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2] + b"x\n")
 
