@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # As nginx reads it: a quote, a hash or a closing brace is special only where a word may start. What is once
-# matched is never given back (`(?>…)`), or nonsense would take for ever. Of a group with alternatives it is not
-# written `)*+`: before Python 3.11.5 that does not match what it should (gh-106052), and Debian 12 has 3.11.2.
+# matched is never given back (`(?>…)`), or nonsense would take for ever. No `)*+` behind a group with
+# alternatives: before Python 3.11.5 it does not match what it should (gh-106052), and Debian 12 has 3.11.2.
 _WORD = r"""(?:
       "(?>(?:[^"\\]++|\\.)*)" | '(?>(?:[^'\\]++|\\.)*)'
     | (?:[^\ \t\r\n;{}"'\\$\#]|\\.|\$\{?+) (?>(?:[^\ \t\r\n;{\\$]++|\\.|\$\{?+)*)
