@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from proxyconf.errors import BadValueError
+from proxyconf.files import read_regular
 from proxyconf.model import Problem
 from proxyconf.nginx.certificates import Certificate, CertificateSet
 from proxyconf.nginx.part import Part, file_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -37,7 +37,7 @@ _PARTIAL = (".issuer", ".chain")  # which nobody needs beside the whole
 _NAME = b"\n# proxyconf has this from the certificate "
 _KEYS = ("privkey.pem", "key.pem")
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class CertificateFolder:
         clock: Unix time.
 
     Attributes:
-        found: What it had when it was read last. A pair that can't be used any more stays as it was.
+        found: What it had when it was read last. What can't be used any more stays as it was, and so does all
+            of a folder that can't be read.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -65,7 +66,8 @@ class CertificateFolder:
         self._path = path
         self._clock = clock
         self._earlier: dict[str, Certificate] = {}
-        self._stamps: dict[Path, _Stamp] = {}
+        self._stamps: dict[Path, _Stamp] | None = {}
+        self._read_before: dict[_Pair, tuple[object, Certificate | str]] = {}
         self._until = 0.0
 
     def is_current(self) -> bool:
@@ -78,84 +80,107 @@ class CertificateFolder:
         if now < self._until and stamps == self._stamps:
             return
         problems: list[Problem] = []
-        pairs = tuple(self._pairs(stamps, problems))
-        certificates = [one for pair in pairs if (one := self._read(pair, now, problems))]
+        if stamps is None:
+            certificates = list((self.found.by_name or self._earlier).values())
+            authorities = self.found.authorities
+            why = "can't be listed; what was there before still counts (is it there, and may we read it?)"
+            problems.append(Problem("folder", str(self._path), why))
+        else:
+            pairs = self._pairs(stamps, problems)
+            certificates = [one for pair in pairs if (one := self._certificate(pair, stamps, problems))]
+            authorities = dict(self._authorities(stamps, problems))
+        certificates = [replace(one, is_good=one.not_before <= now < one.not_after) for one in certificates]
         self._stamps = stamps
-        self._until = min(
-            [turn for one in certificates for turn in _turns(one) if turn > now] or [now + _WARN_S]
-        )
+        turns = [turn for one in certificates for turn in _turns(one) if turn > now]
+        self._until = min(turns, default=now + _WARN_S)
         problems += [problem for one in certificates if (problem := _aged(one, now))]
-        authorities = dict(self._authorities(stamps, problems))
         self.found = CertificateSet(certificates, authorities, tuple(problems))
 
     def restore(self, texts: Iterable[bytes]) -> None:
         """Take parts of an earlier run for what certificates were before, and look anew."""
         for text in texts:
-            name = text.rpartition(_NAME)[2].rstrip(b"\n").decode(errors="surrogateescape")
-            with suppress(BadValueError, ValueError, TypeError, UnsupportedAlgorithm):
-                chain = x509.load_pem_x509_certificates(text)
-                self._earlier[name] = _certificate(name, "", chain, load_pem_private_key(text, password=None))
+            name = text.rpartition(_NAME)[2].rstrip(b"\n").decode(errors="replace")
+            with suppress(BadValueError):
+                self._earlier[name] = _made(name, str(self._path / name), text, text)
         self._until = 0.0
 
-    def _look(self) -> dict[Path, _Stamp]:
-        """Return what tells whether a file is another one; of symbolic links, those they lead to."""
+    def _look(self) -> dict[Path, _Stamp] | None:
+        """Return what tells whether a file is another one, or may be read now; of links, what they lead to.
+
+        None: the folder can't be listed.
+        """
         found: dict[Path, _Stamp] = {}
-        with suppress(OSError):
-            for entry in sorted(self._path.iterdir()):
-                files = [entry]
+        try:
+            entries = sorted(self._path.iterdir())
+        except OSError:
+            return None
+        for entry in entries:
+            files = [entry]
+            with suppress(OSError):
                 if entry.is_dir():
                     files = [entry / name for name in ("fullchain.pem", *_KEYS)]
-                for file in files:
-                    with suppress(OSError):
-                        status = file.stat()
-                        found[file] = (status.st_ino, status.st_mtime_ns, status.st_size)
+            for file in files:
+                with suppress(OSError):
+                    status = file.stat()
+                    found[file] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
         return found
 
-    def _pairs(self, stamps: dict[Path, _Stamp], problems: list[Problem]) -> Iterator[_Pair]:
-        """Yield each name once; files beside each other come before those in a folder of that name."""
-        if not self._path.is_dir():
-            problems.append(Problem("folder", str(self._path), "is no folder (make it, or set certificates)"))
-        names = set()
-        for file in stamps:
-            if file.parent != self._path or file.suffix != ".crt" or _is_of_authorities(file):
+    def _pairs(self, stamps: Iterable[Path], problems: list[Problem]) -> list[_Pair]:
+        """Return each name once; files beside each other come before those in a folder of that name.
+
+        A pair of which a file is missing is one, too, unless it is whole elsewhere: it may be in the making.
+        """
+        there = set(stamps)
+        found: dict[str, _Pair] = {}
+        for file in there:
+            if file.name == "fullchain.pem" and file.parent != self._path:
+                folder = file.parent
+                key = next((folder / name for name in _KEYS if folder / name in there), folder / _KEYS[0])
+                found[folder.name] = _Pair(folder.name, file, key)
+        for file in sorted(there):
+            name, is_key = file.stem, file.suffix == ".key"
+            if file.parent != self._path or not (is_key or _is_certificate(file)):
                 continue
-            names.add(file.stem)
-            key = file.with_suffix(".key")
-            if key in stamps:
-                yield _Pair(file.stem, file, key)
-            elif file.stem.rpartition(".")[2] not in (
-                "issuer",
-                "chain",
-            ):  # which nobody needs beside the whole
-                problems.append(_problem(file, f"has no key (put it into {key.name}, beside it)"))
-        for file in stamps:
-            folder = file.parent
-            if folder != self._path and file.name == "fullchain.pem" and folder.name not in names:
-                key = next((folder / name for name in _KEYS if folder / name in stamps), folder / _KEYS[0])
-                yield _Pair(folder.name, file, key)
+            pair = _Pair(name, file.with_suffix(".crt"), file.with_suffix(".key"))
+            if {pair.certificate, pair.key} <= there or (name not in found and not name.endswith(_PARTIAL)):
+                found[name] = pair
+        odd = sorted(name for name in found if not name.isprintable())
+        why = "has a name that can't be shown (rename it)"
+        problems += [Problem("certificate", ascii(str(found.pop(name).certificate)), why) for name in odd]
+        return [found[name] for name in sorted(found)]
 
-    def _read(self, pair: _Pair, now: float, problems: list[Problem]) -> Certificate | None:
+    def _certificate(
+        self, pair: _Pair, stamps: Mapping[Path, _Stamp], problems: list[Problem]
+    ) -> Certificate | None:
         """Return the pair, or what it was before where it can't be used."""
-        found: Certificate | None
-        try:
-            found = _read_pair(pair)
-        except BadValueError as exc:
-            found = self.found.by_name.get(pair.name) or self._earlier.get(pair.name)
-            kept = "; the one before is still used" if found else ""
-            problems.append(_problem(pair.certificate, f"{exc}{kept}"))
-        if found is None:
-            return None
-        is_good = found.not_before <= now < found.not_after
-        return replace(found, where=str(pair.certificate), is_good=is_good)
+        stamp = stamps.get(pair.certificate), stamps.get(pair.key)
+        known = self._read_before.get(pair)
+        if known is None or known[0] != stamp:  # else it is as it was: to read a thousand takes seconds
+            known = self._read_before[pair] = (stamp, _read_pair(pair))
+        if isinstance(known[1], Certificate):
+            return known[1]
+        found = self.found.by_name.get(pair.name) or self._earlier.get(pair.name)
+        kept = "; the one before is still used" if found else ""
+        problems.append(_problem(pair.certificate, f"{known[1]}{kept}"))
+        return replace(found, where=str(pair.certificate)) if found else None
 
-    def _authorities(self, stamps: dict[Path, _Stamp], problems: list[Problem]) -> Iterator[tuple[str, Part]]:
+    def _authorities(
+        self, stamps: Iterable[Path], problems: list[Problem]
+    ) -> Iterator[tuple[str, Part | None]]:
         for file in stamps:
             if file.parent == self._path and _is_of_authorities(file):
                 name = file.stem.removesuffix("ca").removesuffix(".")
                 try:
-                    yield name, _part("authority", name, _pem_of(_load_chain(file)))
+                    yield name, _part("authority", name, _pem_of(_load_chain(_content(file))))
                 except BadValueError as exc:
-                    problems.append(_problem(file, str(exc)))
+                    before = self.found.authorities.get(name)
+                    kept = "; what it was before still counts" if before else "; nobody's certificate counts"
+                    problems.append(_problem(file, f"{exc}{kept}"))
+                    yield name, before
+
+
+def _is_certificate(file: Path) -> bool:
+    return file.suffix == ".crt" and not _is_of_authorities(file)
 
 
 def _is_of_authorities(file: Path) -> bool:
@@ -187,64 +212,68 @@ def _aged(certificate: Certificate, now: float) -> Problem | None:
     return _problem(Path(certificate.where), why)
 
 
-def _read_pair(pair: _Pair) -> Certificate:
-    """Return the certificate of *pair*.
+def _read_pair(pair: _Pair) -> Certificate | str:
+    """Return the certificate of *pair*, or why it can't be used."""
+    try:
+        return _made(pair.name, str(pair.certificate), _content(pair.certificate), _content(pair.key))
+    except BadValueError as exc:
+        return str(exc)
+
+
+def _made(name: str, where: str, certificate: bytes, key: bytes) -> Certificate:
+    """Return the certificate that two texts are.
 
     Raises:
         BadValueError: It can't be used, or the two are not one pair.
     """
-    chain = _load_chain(pair.certificate)
-    key = _load_key(pair.key)
+    chain, private = _load_chain(certificate), _load_key(key)
     leaf = chain[0]
-    if _public(leaf.public_key()) != _public(key.public_key()):
+    try:
+        of_one_pair = _public(leaf.public_key()) == _public(private.public_key())
+        names, own = _names(leaf), leaf.issuer == leaf.subject
+    except Exception as exc:  # its library raises this and that for what is odd
+        raise BadValueError(f"can't be understood ({exc})") from exc
+    if not of_one_pair:
         raise BadValueError(
-            f"is not of the key in {pair.key} (the first certificate has to be the host's own; is one of the"
-            " two files still the old one?)"
+            "is not of the key beside it (the first certificate has to be the host's own; is one of the two"
+            " files still the old one?)"
         )
-    return _certificate(pair.name, str(pair.certificate), chain, key)
-
-
-def _certificate(name: str, where: str, chain: list[x509.Certificate], key: PrivateKeyTypes) -> Certificate:
-    leaf = chain[0]
-    names = _names(leaf)
     if not names:
         raise BadValueError("names no host (ask for one with a DNS name in it)")
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem_of(chain)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem_of(chain)
     # what is no PEM is passed over; a later run knows by it whose the part was
-    text = pem + _NAME + name.encode(errors="surrogateescape") + b"\n"
+    text = pem + _NAME + name.encode() + b"\n"
     begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    return Certificate(name, where, names, begin, end, _part("certificate", name, text))
+    part = _part("certificate", name, text)
+    return Certificate(name, where, names, begin, end, part, is_self_signed=own)
 
 
 def _part(kind: PartKind, name: str, text: bytes) -> Part:
     return Part(kind, name, file_name(kind, text), text)
 
 
-def _load_chain(file: Path) -> list[x509.Certificate]:
+def _load_chain(text: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_content(file))
-    except ValueError as exc:
+        return x509.load_pem_x509_certificates(text)
+    except Exception as exc:  # as above
         raise BadValueError("is no certificate in PEM (it begins with -----BEGIN CERTIFICATE-----)") from exc
 
 
-def _load_key(file: Path) -> PrivateKeyTypes:
+def _load_key(text: bytes) -> PrivateKeyTypes:
     try:
-        return load_pem_private_key(_content(file), password=None)
+        # it is compared with the certificate, which is as good, and takes no 50 ms
+        return load_pem_private_key(text, password=None, unsafe_skip_rsa_key_validation=True)
     except TypeError as exc:
-        raise BadValueError(f"has a key with a passphrase, {file} (take it off: openssl pkey)") from exc
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        raise BadValueError(f"has no key that can be read in {file} (a private key in PEM)") from exc
+        raise BadValueError("has a key with a passphrase (take it off: openssl pkey)") from exc
+    except Exception as exc:
+        raise BadValueError("has no key that can be read (a private key in PEM)") from exc
 
 
 def _content(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_SIZE_MAX + 1)
+        return read_regular(file, _SIZE_MAX)
     except OSError as exc:
-        raise BadValueError(f"can't be read: {file}: {exc.strerror} (may we?)") from exc
-    if len(content) > _SIZE_MAX:
-        raise BadValueError(f"is too large: {file} has more than {_SIZE_MAX} bytes")
-    return content
+        raise BadValueError(f"can't be read: {file}: {exc.strerror} (is it there, and may we?)") from exc
 
 
 def _public(key: object) -> bytes:
@@ -263,6 +292,4 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         found = [str(one.value) for one in common]
-    except (ValueError, x509.DuplicateExtension) as exc:
-        raise BadValueError(f"has extensions that can't be read ({exc})") from exc
     return tuple(sorted({name.lower() for name in found}))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxyconf.nginx.tls import Standing
     from proxyconf.options import HostOptions, ServiceOptions
 
+_CLOSED = (block("location /", body=[directive("return 503")]),)
 _NOT_FOUND = (block("location /", body=[directive("return 404")]),)
 _NOBODY: frozenset[str] = frozenset()
 
@@ -90,11 +91,11 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
         BadValueError: The host, a path or an option is none.
     """
     routes, live, asked, options, found, pieces, pages, answers_unknown = wanted
-    if found.closed:
-        live = _NOBODY
+    written: dict[str, tuple[Lines, ...]] = {}
+    if found.closed:  # nobody comes in, not even to what operators add
+        routes, live, asked, pieces, written = (), _NOBODY, {}, NO_PIECES, {"/": _CLOSED}
     last = _included(pieces.location, dialect)
     beside: Beside | None = None  # most hosts have no options, and there are thousands of them
-    written: dict[str, tuple[Lines, ...]] = {}
     for route in routes:
         if route.options is NONE and not asked:
             written[route.path] = _locations(route, live, last)

@@ -158,8 +158,6 @@ def _http_of_our_own(dialect: Dialect) -> Iterator[Lines]:
     if settings.server_tokens is not None:  # else a file in http.d may say it, and twice is refused
         yield directive("server_tokens", quoting.switch(on=settings.server_tokens))
     yield proxy_lines(dialect)
-    if dialect.https_addresses:
-        yield tls_lines(dialect)
     yield directive("include", quoting.files(folder / "http.d"))
 
 
@@ -228,10 +226,10 @@ def _default_server(dialect: Dialect, hosts: Hosts) -> Iterator[Lines]:
     if listens:
         yield block("server", body=(*listens, *answer))
     if listens := list(https_listens(dialect, default, but=dialect.default_servers)):
-        common = () if dialect.own else (tls_lines(dialect),)
         # who got in by the name of one host may ask for another: browsers do, where its certificate has both
         elsewhere = block("location /", body=(directive("return", quoting.number(421, at_most=999)),))
-        yield block("server", body=(*listens, *common, directive("ssl_reject_handshake on"), elsewhere))
+        away = (tls_lines(dialect), directive("ssl_reject_handshake on"), elsewhere)
+        yield block("server", body=(*listens, *away))
 
 
 def _proof_server(dialect: Dialect, nonce: str) -> Lines:

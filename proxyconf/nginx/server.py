@@ -51,7 +51,8 @@ def begin_lines(dialect: Dialect) -> Begin:
     return Begin(
         joined(listens),
         joined(_listens_for_unknown(dialect)),
-        joined(https if dialect.own or not https else (*https, tls.tls_lines(dialect))),
+        # in each server: in the http block they would clash with what operators' files say there
+        joined((*https, tls.tls_lines(dialect)) if https else ()),
         joined(() if dialect.own else (proxy_lines(dialect),)),
         challenge.challenge_location(dialect),
     )

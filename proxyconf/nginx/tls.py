@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxyconf import values
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
+from proxyconf.nginx.certificates import DEFAULT
 from proxyconf.nginx.quoting import word
 from proxyconf.nginx.writing import Lines, block, directive, joined
 from proxyconf.options import HostOptions
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from proxyconf.options import Https
 
 AS_USUAL = HostOptions()
-_DEFAULT = "default"
 _PROTOCOLS = {
     "modern": directive("ssl_protocols TLSv1.3"),
     "intermediate": directive("ssl_protocols TLSv1.2 TLSv1.3"),
@@ -71,19 +71,23 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
     certificate = _choose(host, asked, certificates, problems)
     missing = asked.missing or dialect.settings.tls.missing
     if certificate is None and missing == "default":
-        certificate = certificates.by_name.get(_DEFAULT)
+        certificate = certificates.by_name.get(DEFAULT)
     if certificate is None:
         why = f"no certificate is for {host} (put one into {dialect.settings.tls.certificates})"
         found = _without(host, asked, why, https=https)
         wished = bool(asked.https or asked.verify_client) or found.closed or missing == "default"
         return replace(found, problems=(*problems, *(found.problems if wished else ())))
-    authority = certificates.authority(certificate.name) if asked.verify_client else None
+    if asked.verify_client == "on" and https == "both":
+        https = "redirect"
+        why = "is sent to https, for on http no client shows a certificate (let https be redirect, or only)"
+        problems.append(Problem("host", host, why))
+    authority = certificates.authority(host, asked.certificate) if asked.verify_client else None
     closed = bool(asked.verify_client) and authority is None
     if closed:
         why = f"answers 503, for nobody is known whose certificates clients may show (put {certificate.name}"
         why += f".ca.crt into {dialect.settings.tls.certificates})"
         problems.append(Problem("host", host, why))
-    if asked.verify_client is None and certificates.authority(certificate.name) != certificates.authority(""):
+    if asked.verify_client is None and certificates.has_own_authority(host, asked.certificate):
         why = f"asks no client for a certificate, though there is {certificate.name}.ca.crt"
         problems.append(Problem("host", host, f"{why} (set verify_client to on, or to off)"))
     problems += [Problem("host", host, why) for why in _shared(asked, dialect)]
@@ -166,6 +170,8 @@ def certificate_lines(found: Standing, asked: HostOptions, dialect: Dialect) -> 
         file = quoting.file(dialect.parts_folder / found.certificate.file)
         yield directive("ssl_certificate", file)
         yield directive("ssl_certificate_key", file)
+    if asked.verify_client == "":  # what theirs says for all must not count here
+        yield directive("ssl_verify_client off")
     if found.authority and asked.verify_client:
         yield directive("ssl_client_certificate", quoting.file(dialect.parts_folder / found.authority.file))
         yield directive("ssl_verify_client", quoting.identifier(asked.verify_client))

@@ -172,7 +172,7 @@ HTTPS = snapshot(
         options=Options(LocationOptions(maintenance=True), host=HostOptions()),
     ),
     on_https("both.a.test", https="both", hsts="max-age=1", http2=False),
-    on_https("closed.a.test", verify_client="on", certificate="other"),
+    on_https("closed.test", verify_client="on", certificate="other"),
     on_https("default.test", https="redirect", missing="default", server_tokens=True),
     on_https("known.a.test", https="only", verify_client="optional"),
     on_https("none.test", https="only"),

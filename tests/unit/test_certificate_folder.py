@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxyconf.nginx.certificate_folder import CertificateFolder
 from tests.unit.made_certificates import DAY_S, NOW, Pair, make_pair
@@ -64,12 +67,13 @@ def test_authorities_of_clients_certificates(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(B.certificate)
     (tmp_path / "b.ca.crt").write_bytes(b"no certificate")
     found = read(tmp_path)
-    of_a, of_all = found.found.authority("a.test"), found.found.authority("b.test")
+    of_a, of_all = found.found.authority("a.test"), found.found.authority("c.test")
     assert of_a is not None
     assert of_all is not None
     assert (of_a.text, of_all.text) == (A.certificate + B.certificate, B.certificate)
     assert of_a.file.startswith("a-")
-    assert whys(found) == ["is no certificate in PEM (it begins with -----BEGIN CERTIFICATE-----)"]
+    (why,) = whys(found)
+    assert why.startswith("is no certificate in PEM (it begins with -----BEGIN CERTIFICATE-----)")
 
 
 def test_without_other_names_the_common_name_counts(tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_without_other_names_the_common_name_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pair", "why"),
     [
-        pytest.param(Pair(A.certificate, OTHER_A.key), "is not of the key in", id="another key"),
+        pytest.param(Pair(A.certificate, OTHER_A.key), "is not of the key beside it", id="another key"),
         pytest.param(
             Pair(B.certificate + A.certificate, A.key), "the first certificate has to be", id="order"
         ),
@@ -110,19 +114,20 @@ def test_a_pair_that_cannot_be_used_is_a_problem(pair: Pair, why: str, tmp_path:
 
 
 def test_what_an_earlier_run_served_stands_in_for_what_cannot_be_used(tmp_path: Path) -> None:
-    """Also where its name is strange; what is gone stays gone, and what is no certificate is passed over."""
-    for name in ("a", "strange name\udcff", "gone"):
+    """What is gone stays gone, and what is no certificate is passed over."""
+    for name in ("a", "other name", "gone"):
         A.put(tmp_path, name)
     before = read(tmp_path).found.by_name
     (tmp_path / "a.key").write_bytes(B.key)
-    (tmp_path / "strange name\udcff.crt").write_bytes(B.certificate)
+    (tmp_path / "other name.crt").write_bytes(B.certificate)
     (tmp_path / "gone.crt").unlink()
+    (tmp_path / "gone.key").unlink()
     later = read(tmp_path)
     assert not later.found.by_name
     later.restore([*(one.part.text for one in before.values()), b"nothing"])
     assert not later.is_current()
     later.refresh()
-    assert later.found.by_name == {name: before[name] for name in ("a", "strange name\udcff")}
+    assert later.found.by_name == {name: before[name] for name in ("a", "other name")}
     assert all(why.endswith("; the one before is still used") for why in whys(later))
 
 
@@ -130,19 +135,122 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     """A folder may come later; a key may come a moment after its certificate."""
     folder = tmp_path / "certs"
     found = read(folder)
-    assert whys(found) == ["is no folder (make it, or set certificates)"]
+    assert "can't be listed" in whys(found)[0]
     folder.mkdir()
     (folder / "a.crt").write_bytes(A.certificate)
     assert not found.is_current()
     found.refresh()
-    assert whys(found) == ["has no key (put it into a.key, beside it)"]
+    assert f"can't be read: {folder}/a.key: No such file" in whys(found)[0]
     (folder / "a.key").write_bytes(A.key)
     found.refresh()
     assert list(found.found.by_name) == ["a"]
     assert whys(found) == []
-    (folder / "a.crt").unlink()
+    for name in ("a.crt", "a.key"):
+        (folder / name).rename(folder / "away")
+        found.refresh()
+        assert list(found.found.by_name) == ["a"]
+        assert "the one before is still used" in whys(found)[0]
+        (folder / "away").rename(folder / name)
+    for name in ("a.crt", "a.key"):
+        (folder / name).unlink()
     found.refresh()
     assert not found.found.by_name
+    assert whys(found) == []
+
+
+def test_a_folder_that_is_away_loses_nothing(tmp_path: Path) -> None:
+    """Unknown is not empty: neither for this run, nor for one that begins meanwhile."""
+    folder, away = tmp_path / "certs", tmp_path / "away"
+    folder.mkdir()
+    A.put(folder, "a")
+    (folder / "ca.crt").write_bytes(B.certificate)
+    found = read(folder)
+    before = found.found
+    folder.rename(away)
+    found.refresh()
+    assert (found.found.by_name, found.found.authorities) == (before.by_name, before.authorities)
+    assert "what was there before still counts" in whys(found)[0]
+    later = read(folder)
+    later.restore([one.part.text for one in before.by_name.values()])
+    later.refresh()
+    assert {name: one.part for name, one in later.found.by_name.items()} == {"a": before.by_name["a"].part}
+    away.rename(folder)
+    later.refresh()
+    assert later.found.by_name == before.by_name
+    assert whys(later) == []
+
+
+def test_one_entry_that_may_not_be_looked_at_hides_no_other(tmp_path: Path) -> None:
+    for name in ("a", "c"):
+        A.put(tmp_path, name)
+    (tmp_path / "b").symlink_to("b")  # a loop: to look at it fails
+    assert list(read(tmp_path).found.by_name) == ["a", "c"]
+
+
+def test_half_a_pair_does_not_hide_a_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "a.crt").write_bytes(B.certificate)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "fullchain.pem").write_bytes(A.certificate)
+    (tmp_path / "a" / "privkey.pem").write_bytes(A.key)
+    found = read(tmp_path)
+    assert found.found.by_name["a"].names == ("*.a.test", "a.test")
+    assert whys(found) == []
+
+
+def test_a_name_that_cannot_be_shown(tmp_path: Path) -> None:
+    """Status would be no JSON."""
+    A.put(tmp_path, "a\udcff")
+    found = read(tmp_path)
+    assert not found.found.by_name
+    (problem,) = found.found.problems
+    assert problem.where.isascii()
+    assert "rename it" in problem.why
+
+
+def test_odd_certificates_are_problems(tmp_path: Path) -> None:
+    """Whatever their library raises for them: of an unknown curve, of a version that there is not."""
+    der = x509.load_pem_x509_certificate(A.certificate).public_bytes(Encoding.DER)
+    odd = der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a811ccf5501822d"), 1)
+    version = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+    for name, changed in (("curve", odd), ("version", version)):
+        A.put(tmp_path, name)
+        assert changed != der
+        (tmp_path / f"{name}.crt").write_text(DER_cert_to_PEM_cert(changed))
+    B.put(tmp_path, "b")
+    found = read(tmp_path)
+    assert list(found.found.by_name) == ["b"]
+    assert len(whys(found)) == 2
+
+
+def test_authorities_that_cannot_be_read_any_more(tmp_path: Path) -> None:
+    """They stay as they were; without that nobody is known, and not those of all hosts."""
+    A.put(tmp_path, "a")
+    (tmp_path / "ca.crt").write_bytes(B.certificate)
+    (tmp_path / "a.ca.crt").write_bytes(A.certificate)
+    found = read(tmp_path)
+    own = found.found.authority("a.test")
+    (tmp_path / "a.ca.crt").write_bytes(A.certificate[:100])
+    found.refresh()
+    assert own is not None
+    assert found.found.authority("a.test") == own
+    assert "what it was before still counts" in whys(found)[0]
+    later = read(tmp_path)
+    assert later.found.authority("a.test") is None
+    assert later.found.authority("b.test") is not None
+    assert "nobody's certificate counts" in whys(later)[0]
+
+
+def test_only_what_is_new_is_read(tmp_path: Path) -> None:
+    """A thousand keys cost a second, for one that is renewed."""
+    for name in ("a", "b"):
+        A.put(tmp_path, name)
+    found = read(tmp_path)
+    before = found.found.by_name
+    OTHER_A.put(tmp_path, "b")
+    found.refresh()
+    after = found.found.by_name
+    assert after["a"].part is before["a"].part
+    assert after["b"].part != before["b"].part
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -181,6 +289,8 @@ def test_what_is_the_same_is_not_read_again(tmp_path: Path) -> None:
     found.refresh()
     assert found.found is not before
     assert found.found.by_name == before.by_name
+    (tmp_path / "a.key").chmod(0o600)
+    assert not found.is_current()
 
 
 @pytest.mark.parametrize(

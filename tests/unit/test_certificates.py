@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxyconf.nginx.certificates import Certificate, CertificateSet
@@ -69,7 +71,43 @@ def test_some_can_be_replaced_or_left_out() -> None:
     assert other.best("b.test") is None
 
 
-def test_the_authority_of_a_certificate_comes_before_that_of_all() -> None:
-    found = CertificateSet((), {"a": part("of-a"), "": part("of-all")})
-    assert (found.authority("a"), found.authority("b")) == (part("of-a"), part("of-all"))
-    assert CertificateSet((), {"a": part("of-a")}).authority("b") is None
+def test_a_placeholder_yields_to_any_other() -> None:
+    """Though it is good for ten years, and for the very host."""
+    real = certificate("real", "*.b.test", end=100.0)
+    for placeholder in (
+        certificate("default", "a.b.test", end=9e9),
+        replace(certificate("own", "a.b.test", end=9e9), is_self_signed=True),
+    ):
+        assert best("a.b.test", placeholder, real) == "real"
+        assert best("a.b.test", placeholder) == placeholder.name
+
+
+AUTHORITIES = {"own": part("of-own"), "wildcard": part("of-wildcard"), "": part("of-all")}
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "expected"),
+    [
+        ("a.b.test", "", "of-own"),
+        ("c.b.test", "", "of-wildcard"),
+        ("a.b.test", "wildcard", "of-wildcard"),
+        ("other.test", "", "of-all"),
+        ("other.test", "own", "of-own"),
+        ("c.b.test", "unheard-of", "of-wildcard"),
+    ],
+)
+def test_whose_certificates_clients_may_show(host: str, named: str, expected: str) -> None:
+    """It is told by names: that of the host has expired here, and another one serves."""
+    certificates = (certificate("own", "a.b.test", is_good=False), certificate("wildcard", "*.b.test"))
+    found = CertificateSet(certificates, AUTHORITIES)
+    assert found.authority(host, named) == part(expected)
+    assert found.has_own_authority(host, named) is (expected != "of-all")
+
+
+def test_an_authority_that_is_unknown_is_not_that_of_all() -> None:
+    found = CertificateSet((), {"a.test": None, "": part("of-all")})
+    assert found.authority("a.test") is None
+    assert found.authority("b.test") == part("of-all")
+    assert CertificateSet().authority("a.test") is None
+    without = CertificateSet((), AUTHORITIES).without({}, {"": None})
+    assert without.authority("other.test") is None

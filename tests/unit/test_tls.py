@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.nginx import tls
+from proxyconf.nginx.additions import Additions, piece
 from proxyconf.nginx.certificates import CertificateSet
 from proxyconf.nginx.part import Part
-from proxyconf.options import HostOptions
+from proxyconf.nginx.site import Renderer
+from proxyconf.options import HostOptions, LocationOptions, Options
 from proxyconf.tables import Tls
 from tests.golden import cases
 
@@ -80,3 +83,34 @@ def test_an_authority_that_nobody_asks_for_is_a_problem(
     assert [problem.why.partition(" (")[0] for problem in found.problems] == problems
     of_all = CertificateSet(known.by_name.values(), {"": Part("authority", "", "a-1.pem", b"")})
     assert tls.standing("a.test", HostOptions(verify_client=verify), of_all, dialect).problems == ()
+
+
+def test_on_http_and_https_is_no_place_for_who_must_show_a_certificate() -> None:
+    """On http there is none to show: who comes there is sent to https."""
+    dialect = cases.dialect(tls=Tls(certificates=Path("/certs")))
+    options = HostOptions(https="both", verify_client="on")
+    found = tls.standing("a.test", options, cases.certificates(), dialect)
+    assert (found.https, found.closed) == ("redirect", False)
+    (problem,) = found.problems
+    assert problem.why.startswith("is sent to https, for on http no client shows a certificate")
+
+
+def test_a_closed_host_has_nothing_but_503() -> None:
+    """Neither what its routes ask for, nor what operators add to it."""
+    dialect = replace(cases.dialect(tls=Tls(certificates=Path("/certs"))), build=cases.build("debian"))
+    renderer = Renderer(dialect)
+    added = piece("/host.d/x.test.conf", b"location = /own { return 200; }")
+    route = replace(
+        cases.route("x.test", "/api", "web", redirect="https://b.test"),
+        options=Options(
+            LocationOptions(redirect="https://b.test"), host=HostOptions(verify_client="on", https="only")
+        ),
+    )
+    site = renderer.render(
+        cases.snapshot(route, web="10.0.0.1:80"),
+        additions=Additions({"x.test.conf": added}, {"x.test.conf": added}),
+    )
+    (host,) = [part for part in site.parts if part.kind == "host"]
+    assert host.text.decode().count("location") == 1
+    assert b"location / {\n        return 503;" in host.text
+    assert (host.needs, host.files) == (frozenset(), ())
