@@ -13,6 +13,7 @@ from proxyconf.explain.words import container_link, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from proxyconf.explain.answer import Known
     from proxyconf.model import Container, Member, Route
@@ -37,17 +38,21 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     routes = [route for one in known.claims for route in one.routes if _is_of(route.key, container)]
     verdicts = [judged(route, known) for route in routes if route in known.snapshot.routes]
     members = [member for one in known.claims for member in one.members if _is_of(member.key, container)]
-    served = any(
-        known.since.endpoint(member.service, member.endpoint.address) is not None for member in members
-    )
+    proved = {
+        member.service
+        for member in members
+        if known.since.endpoint(member.service, member.endpoint.address) is not None
+    }
+    led = [judged(route, known) for route in known.snapshot.routes if route.service in proved]
+    served = any(good for good, _ in led)
     problems = problems_of(container, known)
     idle = [one.why for one in known.snapshot.idle if one.container == container.name]
     if served:
         verdict = f"{container.name} gets requests"
     else:
-        reasons = [*idle, *(problem.why for problem in problems)]
+        reasons = [*idle, *(problem.why for problem in problems), *(why for _, why in led)]
         verdict = f"{container.name} gets no requests: " + (
-            reasons[0] if reasons else _no_wish(members, routes)
+            reasons[0] if reasons else _no_wish(members, routes, proved)
         )
     links = [
         *(structs.replace(endpoint_link(member, member.service, known), links=()) for member in members),
@@ -62,7 +67,9 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     return Explanation(question=question, is_served=served, verdict=verdict, chain=chain)
 
 
-def _no_wish(members: Sequence[Member], routes: Sequence[Route]) -> str:
+def _no_wish(members: Sequence[Member], routes: Sequence[Route], proved: AbstractSet[str]) -> str:
+    if proved:
+        return f"no route leads to service {min(proved)!r}"
     if members or routes:
         return "nginx has not proved it yet"
     return "it asks for no host (set the label proxyconf.host, or VIRTUAL_HOST)"

@@ -14,6 +14,7 @@ from proxyconf.explain.words import (
     problems_at,
     source_line,
 )
+from proxyconf.nginx.location import CLOSED, passes_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from proxyconf.explain.answer import Known
     from proxyconf.model import Member, Route
-
+    from proxyconf.nginx.part import Part
 
 _PAIRS = ("users", "request_headers", "response_headers")
 
@@ -30,18 +31,33 @@ def judged(route: Route, known: Known) -> tuple[bool, str]:
     """Tell whether *route* is served, and say so."""
     options, status = route.options.location, known.status
     since = known.since.route(route.claim, route.service)
-    if since is None or not known.part_of("host", route.host):
+    part = known.part_of("host", route.host)
+    if since is None or part is None:
         why = status.reason or "nginx has not proved it yet"
         if aside := problems_at(route.host, known.status.problems, what="host"):
             why = aside[0].why
         return False, f"{route.claim} is not served: {status.state}: {why}"
-    if options.maintenance or options.redirect:
+    if not passes_on(route):
         answer = f"sent to {options.redirect}" if options.redirect else "503, for maintenance"
         return False, f"{route.claim} is answered without an endpoint: {answer}"
     if not known.snapshot.services.get(route.service):
         return False, f"{route.claim} answers 503: service {route.service!r} has no endpoint"
+    if why := _why_closed(route, part, known):
+        return False, f"{route.claim} is not served: {why}"
     behind = "" if status.state == "applied" else f"; its last change is not: {status.state}: {status.reason}"
     return True, f"{route.claim} is served, since {moment(since)}{behind}"
+
+
+def _why_closed(route: Route, part: Part, known: Known) -> str:
+    """Return why the host's *part* does not pass *route* on, which has endpoints; "" where it does."""
+    of_route = [one.why for one in problems_at(route.where, part.problems) if one.why.startswith(CLOSED)]
+    if of_route:
+        return of_route[0]
+    if route.service in part.needs:
+        return ""
+    of_host = [one.why for one in problems_at(route.host, part.problems) if one.why.startswith(CLOSED)]
+    of_service = [one.why for one in problems_at(route.service, known.status.problems, what="service")]
+    return next(iter(of_host + of_service), f"nginx does not lead to service {route.service!r} yet")
 
 
 def route_link(route: Route, known: Known) -> Link:

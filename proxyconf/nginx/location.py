@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from proxyconf.nginx.dialect import Dialect
     from proxyconf.options import LocationOptions, Pairs
 
+CLOSED = "answers 503, for "
+"""So begins a problem of a route, or a host, that lets nobody in."""
+
 _NOT_NOW = directive("return 503")
 _RETRY_AFTER = directive("add_header Retry-After 120 always")
 _ZONE_MB = 1  # some 16,000 clients; when it is full, nginx forgets those that have not asked for longest
@@ -107,7 +110,7 @@ def locations_as_asked(
             directive("return", quoting.status(options.redirect_status), quoting.redirect(options.redirect))
         )
     elif why := _closed(options, dialect) or obstacle(service, dialect, http2=beside.http2):
-        beside.problems.append(Problem("route", route.where, f"answers 503, for {why}"))
+        beside.problems.append(Problem("route", route.where, f"{CLOSED}{why}"))
         lines.append(_NOT_NOW)
     elif route.service not in live:
         lines.append(_NOT_NOW)

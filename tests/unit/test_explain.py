@@ -14,12 +14,16 @@ from proxyconf.explain.answer import Explanation, Known, Link
 from proxyconf.explain.ask import explain
 from proxyconf.model import Container, Entry, Listing, Problem
 from proxyconf.nginx.part import Part
+from proxyconf.nginx.site import Renderer
 from proxyconf.routing import Reader
 from proxyconf.since import Since
 from proxyconf.snapshot import merge
+from tests.golden import cases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from proxyconf.nginx.site import Dialect
 
 AT = 1_800_000_000.0
 WEB = Container(
@@ -40,7 +44,12 @@ def other(number: int, **changes: object) -> Container:
 
 @dataclass
 class World:
-    """Two sources, and an nginx that serves what they ask for, unless said otherwise."""
+    """Two sources, and an nginx that serves what they ask for, unless said otherwise.
+
+    Attributes:
+        left_out: A service that nginx does not have, though it has endpoints.
+        nginx: What the parts are written for; else they are empty.
+    """
 
     containers: tuple[Container, ...] = (WEB,)
     keys: dict[str, str] = field(default_factory=dict)
@@ -48,7 +57,8 @@ class World:
     reason: str = ""
     problems: tuple[Problem, ...] = ()
     proved: bool = True
-    lost: str = ""
+    left_out: str = ""
+    nginx: Dialect | None = None
 
     def known(self) -> Known:
         listings = [
@@ -80,9 +90,15 @@ class World:
             ],
         )
         certificate = Part("certificate", "own", "c-1.pem", b"")
-        hosts = [Part("host", one.host, "h-1.conf", b"", files=(certificate,)) for one in snapshot.routes]
-        services = [Part("service", name, "s-1.conf", b"") for name, of in snapshot.services.items() if of]
-        made = (*hosts, *services) if self.proved else ()
+        live = [name for name, of in snapshot.services.items() if of and name != self.left_out]
+        hosts = [
+            Part("host", one.host, "h-1.conf", b"", frozenset(live), files=(certificate,))
+            for one in snapshot.routes
+        ]
+        services = [Part("service", name, "s-1.conf", b"") for name in live]
+        made: Sequence[Part] = (*hosts, *services) if self.proved else ()
+        if self.nginx:
+            made = Renderer(self.nginx).render(snapshot).parts
         parts: dict[tuple[str, str], Part] = {(part.kind, part.name): part for part in made}
         return Known(listings, claims, snapshot, status, since, lambda kind, name: parts.get((kind, name)))
 
@@ -207,6 +223,38 @@ def test_a_host_that_needs_no_endpoint(option: str, verdict: str) -> None:
     assert World(containers=(), keys=keys).explain("a.test").verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ({"verify_client": "on"}, "answers 503, for there is no folder of certificates"),
+        ({"https": "only"}, "answers 503, for there is no folder of certificates"),
+        ({"proto": "grpc"}, "answers 503, for grpc: needs HTTP/2"),
+        ({"auth": "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="}, "answers 503, for basic authentication: this"),
+    ],
+)
+def test_a_route_that_lets_nobody_in_is_not_served(labels: dict[str, str], why: str) -> None:
+    """It has endpoints, and nginx has proved it: by its problem, it answers 503 all the same."""
+    usual = cases.dialect()
+    nginx = replace(usual, build=replace(usual.build, without=frozenset({"http_auth_basic_module"})))
+    closed = {f"proxyconf.{name}": text for name, text in labels.items()} | {"proxyconf.host": "a.test"}
+    world = World(containers=(replace(WEB, labels=closed),), nginx=nginx)
+    answer, of_container = world.explain("a.test"), world.explain("web-1")
+    assert not answer.is_served
+    assert answer.verdict.startswith(f"a.test/ is not served: {why}")
+    assert not of_container.is_served
+    assert why in of_container.verdict
+    assert World(nginx=nginx).explain("a.test").is_served
+
+
+def test_a_route_whose_service_nginx_does_not_have_is_not_served() -> None:
+    """It was left out, as a problem says, or is not there yet."""
+    refused = Problem("service", "a.test/", "nginx refuses it: [emerg] x (it is left out)")
+    answer = World(left_out="a.test/", problems=(refused,)).explain("a.test")
+    assert (answer.is_served, answer.verdict) == (False, f"a.test/ is not served: {refused.why}")
+    answer = World(left_out="a.test/").explain("a.test")
+    assert answer.verdict == "a.test/ is not served: nginx does not lead to service 'a.test/' yet"
+
+
 def test_what_is_not_proved_is_not_served() -> None:
     world = World(proved=False, state="failed", reason="reload nginx: no proof")
     answer = world.explain("a.test")
@@ -324,6 +372,16 @@ def test_a_container_that_gets_no_requests(changes: dict[str, object], why: str)
     assert not answer.is_served
     assert answer.verdict.startswith("web-1 gets no requests: ")
     assert why in answer.verdict
+
+
+def test_a_container_to_whose_service_no_route_leads() -> None:
+    """It has an endpoint that is known, and that nobody is led to."""
+    lonely = replace(WEB, labels={"proxyconf.service": "web"})
+    answer = World(containers=(lonely,)).explain("web-1")
+    assert (answer.is_served, answer.verdict) == (
+        False,
+        "web-1 gets no requests: no route leads to service 'web'",
+    )
 
 
 def test_a_container_whose_host_is_another_ones() -> None:
