@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,18 +18,21 @@ from proxyconf.command import Completed
 from proxyconf.errors import CommandError, SourceError
 from proxyconf.sources._docker_connect import Address, open_session
 from proxyconf.sources._docker_errors import status_text, translated
+from proxyconf.sources._failures import trim
 from proxyconf.sources._tls import read_certificates
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 _AUTO = "auto"
+_RUN = "run a program by"
 _FORBIDDEN = (401, 403, 405, 501)
 _ABSENT = (404, 409)
 _NOT_STARTED = (126, 127)  # also of a program that is not there
 _KILLED = 128  # by the signal of the number above
 _ENDED_S = 0.01  # a program's output ends a moment before its exit code is known
+_NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _FRAME = 8  # bytes before each piece of output: the last four are its length
 
 
@@ -64,7 +67,7 @@ class EngineApi:
             AbsentError: There is none.
             ForbiddenError: We may not ask.
         """
-        return self._object(await self._ask("GET", f"/containers/{container}/json", "inspect"))
+        return await self._object("GET", f"/containers/{container}/json", "inspect")
 
     async def find(self, labels: Mapping[str, str]) -> list[str]:
         """Return the ids of the containers that have all of *labels*, running or not.
@@ -74,8 +77,10 @@ class EngineApi:
         """
         filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
         query = {"all": "1", "filters": filters}
-        rows = json.loads(await self._ask("GET", "/containers/json", "list containers of", query=query))
-        return [str(row["Id"]) for row in rows]
+        operation = "list containers of"
+        answer = await self._ask("GET", "/containers/json", operation, query=query)
+        with self._reading(operation):
+            return [_id(row) for row in json.loads(answer)]
 
     async def info(self) -> Mapping[str, Any]:
         """Return what the engine says of itself.
@@ -83,7 +88,7 @@ class EngineApi:
         Raises:
             ForbiddenError: We may not ask.
         """
-        return self._object(await self._ask("GET", "/info", "ask info of"))
+        return await self._object("GET", "/info", "ask info of")
 
     async def version(self) -> Mapping[str, Any]:
         """Return what the engine says of its program, and of its API.
@@ -91,7 +96,7 @@ class EngineApi:
         Raises:
             ForbiddenError: We may not ask.
         """
-        return self._object(await self._ask("GET", "/version", "ask version of"))
+        return await self._object("GET", "/version", "ask version of")
 
     async def kill(self, container: str, signal: str) -> None:
         """Send a signal to a container's first process.
@@ -109,12 +114,13 @@ class EngineApi:
             AbsentError: It does not run.
             ForbiddenError: We may not ask.
         """
-        query = {"ps_args": "-eo pid,rss,args"}
-        answer = self._object(
-            await self._ask("GET", f"/containers/{container}/top", "list processes of", query=query)
-        )
-        rows = answer.get("Processes") or ()
-        return [(int(row[1]) << 10, str(row[2])) for row in rows if len(row) > 2 and str(row[1]).isdigit()]
+        query, operation = {"ps_args": "-eo pid,rss,args"}, "list processes of"
+        answer = await self._object("GET", f"/containers/{container}/top", operation, query=query)
+        with self._reading(operation):
+            rows = answer.get("Processes") or ()
+            return [
+                (int(row[1]) << 10, str(row[2])) for row in rows if len(row) > 2 and str(row[1]).isdigit()
+            ]
 
     async def run(self, container: str, argv: Sequence[str], *, timeout_s: float) -> Completed:
         """Run a program in a container, as the container's user, to its end.
@@ -127,20 +133,20 @@ class EngineApi:
             CommandError: Also: there is no such program, or it did not end in time.
         """
         wanted = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(argv)}
-        made = self._object(
-            await self._ask("POST", f"/containers/{container}/exec", "run a program by", body=wanted)
-        )
+        made = await self._object("POST", f"/containers/{container}/exec", _RUN, body=wanted)
+        with self._reading(_RUN):
+            program = _id(made)
         try:
             async with asyncio.timeout(timeout_s):
                 # without an upgrade of the connection, so that any proxy can pass it on
                 output = await self._ask(
                     "POST",
-                    f"/exec/{made['Id']}/start",
-                    "run a program by",
+                    f"/exec/{program}/start",
+                    _RUN,
                     body={"Detach": False, "Tty": False},
                     timeout_s=timeout_s,
                 )
-                code = await self._exit_code(str(made["Id"]))
+                code = await self._exit_code(program)
         except TimeoutError as exc:
             raise CommandError(
                 f"run {' '.join(argv)} in container {container}: not done after {timeout_s:g} s"
@@ -156,21 +162,39 @@ class EngineApi:
 
     async def _exit_code(self, program: str) -> int:
         while True:
-            state = self._object(await self._ask("GET", f"/exec/{program}/json", "run a program by"))
+            state = await self._object("GET", f"/exec/{program}/json", _RUN)
             if not state.get("Running") and state.get("ExitCode") is not None:
-                return int(state["ExitCode"])
+                with self._reading(_RUN):
+                    return int(state["ExitCode"])
             await asyncio.sleep(_ENDED_S)
 
-    def _object(self, answer: bytes) -> dict[str, Any]:
-        try:
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        operation: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> dict[str, Any]:
+        """Make one request that an object answers."""
+        answer = await self._ask(method, path, operation, query=query, body=body)
+        with self._reading(operation):
             found = json.loads(answer)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise CommandError(
-                f"ask {self.address.url}: the answer is not an engine's (is it Docker's API? check url)"
-            )
+            if not isinstance(found, dict):
+                raise TypeError(f"{type(found).__name__} for an object")
         return found
+
+    @contextmanager
+    def _reading(self, operation: str) -> Iterator[None]:
+        """Turn whatever an answer that is not an engine's makes fail into a `CommandError`."""
+        try:
+            yield
+        except _NONSENSE as exc:
+            raise CommandError(
+                f"{operation} {self.address.url}: the answer is not an engine's: {trim(repr(exc))}"
+                " (is it Docker's API? check url)"
+            ) from exc
 
     async def _ask(
         self,
@@ -212,7 +236,8 @@ class EngineApi:
             raise _refusal(
                 response.status, answer, operation, 'GET /version, or set [docker] api_version = "1.41"'
             )
-        return f"v{json.loads(answer)['ApiVersion']}"
+        with self._reading("ask version of"):
+            return f"v{json.loads(answer)['ApiVersion']}"
 
     @asynccontextmanager
     async def _session(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
@@ -221,6 +246,13 @@ class EngineApi:
             context = await asyncio.to_thread(read_certificates, self.address.tls)
         async with open_session(self.address, context, aiohttp.TraceConfig()) as session:
             yield session
+
+
+def _id(found: Any) -> str:  # noqa: ANN401 - as JSON
+    name = found["Id"]
+    if not isinstance(name, str):
+        raise TypeError(f"{type(name).__name__} for an Id")
+    return name
 
 
 def _refusal(status: int, answer: bytes, operation: str, call: str) -> CommandError:
@@ -233,7 +265,7 @@ def _refusal(status: int, answer: bytes, operation: str, call: str) -> CommandEr
 def _message(answer: bytes) -> str:
     try:
         return str(json.loads(answer)["message"])
-    except (ValueError, LookupError, TypeError):
+    except _NONSENSE:
         return answer.decode(errors="replace")  # a proxy's page
 
 

@@ -63,6 +63,44 @@ async def test_an_answer_that_is_none(engine: NginxEngine) -> None:
         await Finder(api_of(engine), "web", ListenAddress(":80"), []).find()
 
 
+@pytest.mark.parametrize(
+    ("path", "answer", "why"),
+    [
+        pytest.param("/containers/json", "<html>", "list containers of .*JSONDecodeError", id="list HTML"),
+        pytest.param("/containers/json", "null", "list containers of .*TypeError", id="list null"),
+        pytest.param("/containers/json", '{"message": "x"}', "list containers of .*TypeError", id="no list"),
+        pytest.param("/containers/json", "[{}]", "list containers of .*KeyError", id="list without Id"),
+        pytest.param("/containers/json", '[{"Id": 7}]', "list containers of .*int for an Id", id="list 7"),
+        pytest.param("/top", "[]", "list processes of .*list for an object", id="top list"),
+        pytest.param("/top", '{"Processes": 7}', "list processes of .*TypeError", id="top 7"),
+        pytest.param("/top", '{"Processes": [7]}', "list processes of .*TypeError", id="top of 7"),
+        pytest.param("/exec", "[" * 100_000, "run a program by .*RecursionError", id="exec deep"),
+        pytest.param("/exec", "{}", "run a program by .*KeyError", id="exec without Id"),
+        pytest.param("/exec", '{"Id": null}', "run a program by .*NoneType for an Id", id="exec null"),
+        pytest.param("/0/json", "null", "run a program by .*NoneType for an object", id="exit null"),
+        pytest.param("/0/json", '{"ExitCode": "x"}', "run a program by .*ValueError", id="exit x"),
+        pytest.param("/version", "[]", "ask version of .*TypeError", id="version"),
+        pytest.param("/info", "null", "ask info of .*NoneType for an object", id="info"),
+    ],
+)
+async def test_nonsense_names_the_call_and_the_engine(
+    engine: NginxEngine, path: str, answer: str, why: str
+) -> None:
+    """Nothing else comes out, for that would end whoever asks."""
+    engine.refusals[path] = 200, answer
+    api = api_of(engine)
+
+    async def ask_everything() -> None:
+        await api.find({})
+        await api.titles("web")
+        await api.run("web", ["nginx", "-V"], timeout_s=5)
+        await api.info()
+
+    with pytest.raises(CommandError, match=f"{why}.*check url") as caught:
+        await ask_everything()
+    assert f"{engine.url}: the answer is not an engine's: " in str(caught.value)
+
+
 async def test_no_way_to_it_is_a_problem_until_there_is_one(engine: NginxEngine, tmp_path: Path) -> None:
     engine.containers["us"] = inspected(
         "us", NetworkSettings={"Networks": {"apps": {"IPAddress": "10.0.0.9"}}}
