@@ -14,7 +14,7 @@ from proxyconf.nginx.blame import accused, guilty
 from proxyconf.nginx.control import first_complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Snapshot
@@ -58,7 +58,11 @@ class Verdicts:
         return any(until <= self._clock() for _, until in self._refused.values())
 
     def render(self, snapshot: Snapshot) -> Site:
-        """Return the candidate; what was refused is in it in its last good form, or not at all."""
+        """Return the candidate; what was refused is in it in its last good form, or not at all.
+
+        Raises:
+            RefusedError: Something that was refused can't be left out.
+        """
         renderer = self._renderer()
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
@@ -67,18 +71,29 @@ class Verdicts:
         refused: list[Problem] = []
         # again and again: where a service is left out, its hosts are other parts, which may be refused too
         while self._refused and (bad := [part for part in site.parts if part.file in self._refused]):
-            for part in bad:
-                stand_in = aside[part.kind, part.name] = self._stand_in(part)
-                refused.append(self._problem(part, stand_in))
-                if part.kind == "operator" and not stand_in:
-                    closed = [host for host in self._new_hosts(site) if part in host.files]
-                    aside |= {(host.kind, host.name): None for host in closed}
-                    why = f"is left out, for nginx refuses {part.name}, and never was it served without"
-                    refused += [Problem(host.kind, host.name, why) for host in closed]
+            new = [part for part in bad if (part.kind, part.name) not in aside]
+            if not new:  # so it would be for ever
+                why = "it is needed, and nginx refuses it"
+                raise RefusedError(f"leave out {bad[0].kind} {bad[0].name}: {why} (this is our own mistake)")
+            for part in new:
+                refused += self._put_aside(part, site, aside)
             site = renderer.render(snapshot, additions=self.additions, set_aside=aside)
         self.problems = (*site.problems, *refused)
         self._latest = site
         return site
+
+    def _put_aside(
+        self, part: Part, site: Site, aside: dict[tuple[PartKind, str], Part | None]
+    ) -> Iterator[Problem]:
+        """Add to *aside* what is to be instead of *part* of *site*, and yield what there is to say of it."""
+        stand_in = aside[part.kind, part.name] = self._stand_in(part)
+        yield self._problem(part, stand_in)
+        if part.kind == "operator" and not stand_in:
+            why = f"is left out, for nginx refuses {part.name}, and never was it served without"
+            for host in self._new_hosts(site):
+                if part in host.files:
+                    aside[host.kind, host.name] = None
+                    yield Problem(host.kind, host.name, why)
 
     def _new_hosts(self, site: Site) -> list[Part]:
         """Return the hosts that nginx has not served yet; what is refused may be what keeps strangers out."""
@@ -156,7 +171,8 @@ class Verdicts:
     def _problem(self, part: Part, stand_in: Part | None) -> Problem:
         instead = "its last good form serves" if stand_in else "it is left out"
         what = "file" if part.kind == "operator" else part.kind
-        return Problem(what, part.name, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
+        where = f"{part.name}.ca.crt".removeprefix(".") if part.kind == "authority" else part.name
+        return Problem(what, where, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
 
 
 def _with_originals(text: str, site: Site) -> str:

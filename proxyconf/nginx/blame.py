@@ -16,10 +16,13 @@ _PLACE = re.compile(r"parts/([hos]-[0-9a-f]{16}\.conf):\d+")
 _CONFLICT = re.compile(r'\[warn\].*? conflicting server name "([^"]+)" on (\S+), ignored')
 _ELSEWHERE = re.compile(r"\[emerg\] .* in \S+:\d+$", re.MULTILINE)
 _QUOTED = re.compile(r'"([^"]+)"')
+_OF_HOSTS = ("users", "page")  # hosts can't be written without them
 
 
 def accused(output: str, changed: Sequence[Part]) -> tuple[Part, ...]:
     """Return the parts that nginx's message points at; none where it points at nothing that is new.
+
+    For a file that hosts can't be written without these hosts are to blame.
 
     What nginx took before is not to blame, though it may be what the message names: an operator's new file
     that clashes with it must not take a working site away.
@@ -35,7 +38,11 @@ def accused(output: str, changed: Sequence[Part]) -> tuple[Part, ...]:
         return ()  # a quoted name in a message about somebody's file is not the name of a part
     names = {name.rpartition("/")[2] for name in _QUOTED.findall(output)}
     found = tuple(part for part in changed if part.file in names or (part.is_included and part.name in names))
-    return found if len(found) == 1 else ()
+    if len(found) != 1:
+        return ()
+    if found[0].kind in _OF_HOSTS:
+        return tuple(part for part in changed if found[0] in part.files)
+    return found
 
 
 def conflicts(output: str, parts: Sequence[Part]) -> tuple[Problem, ...]:
@@ -65,12 +72,14 @@ async def guilty(
         changed: The parts under suspicion, which fail together.
         passes: Says whether nginx takes the candidate with these of them only.
     """
-    if not changed or not await passes(()):
+    # hosts first: a service is looked at only where a host leads to it, and a host without it answers 503
+    rest = sorted(
+        (part for part in changed if part.kind not in _OF_HOSTS), key=lambda part: part.kind != "host"
+    )
+    if not rest or not await passes(()):
         return ()
     found: list[Part] = []
     good: list[Part] = []
-    # hosts first: a service is looked at only where a host leads to it, and a host without it answers 503
-    rest = sorted(changed, key=lambda part: part.kind != "host")
     while rest:
         first = await _first_bad(good, rest, passes)
         found.append(rest[first])

@@ -112,7 +112,8 @@ class Renderer:
             additions: What operators add.
             set_aside: Parts to use in place of what the snapshot gives, or None to leave one out. A service
                 left out counts as one without endpoints; a host is also left out where its substitute needs
-                a service that is not there. What the snapshot does not have any more is passed over.
+                a service that is not there. Hosts without their authority answer 503. Users and pages can't
+                be set aside, only their hosts. What the snapshot does not have any more is passed over.
         """
         self._services.turn()
         services: dict[str, Part] = {}
@@ -158,7 +159,9 @@ class Renderer:
         snapshot: Snapshot,
         additions: Additions,
     ) -> _Chosen:
-        certificates = self.certificates.without(_of_kind("certificate", set_aside))
+        certificates = self.certificates.without(
+            _of_kind("certificate", set_aside), _of_kind("authority", set_aside)
+        )
         additions = additions.without(_of_kind("operator", set_aside))
         pages, default_host = self._write_pages(additions), self._dialect.default_host
         parts: dict[str, Part] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,14 @@ PLACE = "nginx: [emerg] unknown directive in /state/nginx/parts/{}:3"
 def test_accused(output: str, found: tuple[Part, ...]) -> None:
     """Only what has changed is found: an operator's file may quote, or clash with, anything of ours."""
     assert accused(output, HOSTS[:5]) == found
+
+
+def test_for_a_file_of_hosts_they_are_to_blame() -> None:
+    """They can't be written without it."""
+    users = Part("users", "u", "u-0123456789abcdef.users", b"")
+    mine, other = (replace(one, files=(users,)) for one in HOSTS[:2])
+    output = f'[emerg] open() "/state/nginx/parts/{users.file}" failed'
+    assert accused(output, [mine, HOSTS[2], users, other]) == (mine, other)
 
 
 def test_conflicts_are_told_once_and_only_of_ours() -> None:

@@ -8,9 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxyconf.errors import RefusedError
+from proxyconf.nginx.certificates import CertificateSet
+from proxyconf.nginx.part import file_name
 from proxyconf.nginx.site import Part, Renderer, Site
+from proxyconf.tables import Listen, Tls
+from proxyconf.units import ListenAddress
 from proxyconf.verdicts import Verdicts
-from tests.golden.cases import dialect
+from tests.golden.cases import FOLDER, certificates, dialect, on_https, route, snapshot
 from tests.unit.fake_nginx import site
 
 if TYPE_CHECKING:
@@ -40,6 +44,10 @@ def verdicts(clock: Clock) -> Verdicts:
 
 async def never(_: Site) -> bool:
     return False
+
+
+async def always(_: Site) -> bool:
+    return True
 
 
 def part(made: Site, kind: str, name: str) -> Part:
@@ -171,6 +179,97 @@ async def test_what_is_good_is_not_suspected(verdicts: Verdicts) -> None:
     await verdicts.judge(AB, verdicts.render(AB), RefusedError("no"), passes=passes)
     assert all("host a.test" in found for found in tried)
     assert names(verdicts.render(AB)) == ["service a", "host a.test"]
+
+
+class TestAuthorities:
+    """Whose certificates clients may show, where nginx does not take that."""
+
+    hosts = snapshot(on_https("a.test", verify_client="on"), route("b.test", "/", "web"), web="10.0.0.1:80")
+
+    @pytest.fixture
+    def renderer(self) -> Renderer:
+        listen = Listen(http=(ListenAddress(":80"),), https=(ListenAddress(":443"),))
+        made = Renderer(dialect(listen=listen, tls=Tls(certificates=FOLDER)))
+        made.certificates = self.with_authority(b"one")
+        return made
+
+    def with_authority(self, text: bytes, name: str = "") -> CertificateSet:
+        found = Part("authority", name, file_name("authority", text), text)
+        return CertificateSet(certificates().by_name.values(), {name: found})
+
+    async def refuse(self, verdicts: Verdicts) -> Site:
+        """Refuse the authority, as nginx does it: it names the file, and no line."""
+        made = verdicts.render(self.hosts)
+        (bad,) = [one for one in made.parts if one.kind == "authority"]
+        output = f'[emerg] SSL_CTX_load_verify_locations("/nginx/parts/{bad.file}") failed (SSL: invalid)'
+        await verdicts.judge(self.hosts, made, RefusedError("refused", output), passes=never)
+        return verdicts.render(self.hosts)
+
+    @pytest.mark.parametrize(
+        ("name", "file"), [("", "ca.crt"), ("a.test", "a.test.ca.crt")], ids=["for all", "its own"]
+    )
+    async def test_without_a_good_one_the_host_is_closed(
+        self, renderer: Renderer, name: str, file: str
+    ) -> None:
+        """And never open; the others are as they were."""
+        verdicts = Verdicts(lambda: renderer)
+        renderer.certificates = self.with_authority(b"one", name)
+        made = await self.refuse(verdicts)
+        text = part(made, "host", "a.test").text
+        assert (b"return 503" in text, b"proxy_pass" in text) == (True, False)
+        assert b"proxy_pass" in part(made, "host", "b.test").text
+        assert "authority" not in [one.kind for one in made.parts]
+        said = [str(problem) for problem in verdicts.problems if problem.what == "authority"]
+        assert len(said) == 1
+        assert said[0].startswith(f"authority {file}: nginx refuses it: ")
+
+    async def test_the_last_good_one_stands_in(self, renderer: Renderer) -> None:
+        verdicts = Verdicts(lambda: renderer)
+        good = verdicts.render(self.hosts)
+        verdicts.proved()
+        renderer.certificates = self.with_authority(b"two")
+        assert (await self.refuse(verdicts)).digest == good.digest
+        assert verdicts.problems[-1].why.endswith("(its last good form serves)")
+
+
+class TestUsers:
+    """A file that is a host's own is not left out without it."""
+
+    closed = snapshot(
+        route("a.test", "/", "web", users=(("ann", "{SHA}" + "b" * 28),)),
+        route("b.test", "/", "web"),
+        web="10.0.0.1:80",
+    )
+    users = part(Renderer(dialect()).render(closed), "host", "a.test").files[0]
+
+    async def test_its_host_is_left_out(self, verdicts: Verdicts) -> None:
+        made = verdicts.render(self.closed)
+        refused = RefusedError("refused", f'[emerg] open() "/nginx/parts/{self.users.file}" failed')
+        await verdicts.judge(self.closed, made, refused, passes=never)
+        assert names(verdicts.render(self.closed)) == ["service web", "host b.test"]
+        assert [problem.where for problem in verdicts.problems] == ["a.test"]
+
+    async def test_it_is_not_suspected_itself(self, verdicts: Verdicts) -> None:
+        """It can't go without its host, whatever nginx says at the next questions."""
+        made = verdicts.render(self.closed)
+        await verdicts.judge(self.closed, made, RefusedError("no", "no word"), passes=always)
+        verdicts.render(self.closed)
+        assert [problem.what for problem in verdicts.problems] == ["service"]
+
+
+class Stubborn(Renderer):
+    """One that leaves nothing out."""
+
+    def render(self, snapshot: Snapshot, **_: object) -> Site:
+        return super().render(snapshot)
+
+
+async def test_what_stays_is_not_put_aside_for_ever() -> None:
+    """What is served meanwhile serves on."""
+    renderer = Stubborn(dialect())
+    verdicts = Verdicts(lambda: renderer)
+    with pytest.raises(RefusedError, match=r"leave out host b\.test: it is needed, and nginx refuses it"):
+        await refuse(verdicts, AB, ("host", "b.test"))
 
 
 async def test_a_refusal_without_a_guilty_part_is_raised(verdicts: Verdicts) -> None:
