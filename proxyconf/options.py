@@ -1,7 +1,8 @@
 """What a route may ask for besides host, path and service: immutable, typed, and nothing by default.
 
-Options are of three things. Those of a location belong to the route alone. Those of a host, and those of a
-service, are shared by all its routes: the first route that asks counts, and another wish is a problem.
+Options are of three things. Those of a location belong to the route alone. Those of a service are shared by
+all its routes: the first route that asks for any counts. Those of a host are shared, too, but each by itself:
+the first route that asks for it counts, and of `verify_client` the strictest. Another wish is a problem.
 """
 
 from __future__ import annotations

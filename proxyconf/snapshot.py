@@ -10,29 +10,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem, Route, Snapshot
 from proxyconf.options import NONE as NO_OPTIONS
-from proxyconf.options import LocationOptions, Options
+from proxyconf.options import HostOptions, LocationOptions, Options
+from proxyconf.routing.offered import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Entry, Member, Named
-    from proxyconf.options import HostOptions, ServiceOptions
+    from proxyconf.options import ServiceOptions, VerifyClient
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
 
-T = TypeVar("T")
-
 _ADDRESS = attrgetter("endpoint.address")
 _BY_CONTAINER = attrgetter("container", "why")
 _BY_NAME = attrgetter("name", "id")
+_HOST_FIELDS = {
+    name: (option.field, getattr(NO_OPTIONS.host, option.field))
+    for name, option in OPTIONS.items()
+    if option.of == "host"
+}
+"""Options of hosts: where each is in `HostOptions`, and what is there if nobody asks for it."""
+_STRICTER: tuple[VerifyClient, ...] = ("", "optional_no_ca", "optional", "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,8 @@ def merge(
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
-    options = _first_asked(settled, _service_options, problems)
-    hosts = _first_asked(settled, _host_options, problems)
+    options = _service_options(settled, problems)
+    hosts = _host_options(settled, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
     idle = [container for one in claims for container in one.idle]
@@ -248,38 +254,68 @@ def _loss(rival: Route, winner: Route) -> Problem | None:
     return Problem("route", rival.where, why) if why else None
 
 
-def _first_asked(
-    routes: Iterable[Route],
-    of: Callable[[Route], tuple[str, str, T]],
-    problems: list[Problem],
-) -> dict[str, T]:
-    """Return what is asked for by the first route, by host and path, that asks for anything.
+def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, ServiceOptions]:
+    """Return what is asked for of each service by the first route, by host and path, that asks for anything.
 
     Args:
         routes: Sorted.
-        of: Returns what the options are of, that in words, and the options.
         problems: Gets the routes that ask for something else.
     """
-    first: dict[str, tuple[Route, T]] = {}
+    first: dict[str, Route] = {}
     for route in routes:
         if route.options is NO_OPTIONS:  # most ask for nothing, which is seen without a comparison
             continue
-        name, words, asked = of(route)
-        if asked == type(asked)():
+        asked = route.options.service
+        if asked == NO_OPTIONS.service:
             continue
-        holder, counts = first.setdefault(name, (route, asked))
-        if counts != asked:
-            why = f"{words} is as {holder.where} asks (ask for the same, or for nothing)"
-            problems.append(Problem("route", route.where, why))
-    return {name: asked for name, (_, asked) in first.items()}
+        holder = first.setdefault(route.service, route)
+        if holder.options.service != asked:
+            problems.append(_as_another(f"service {route.service!r}", route, holder))
+    return {name: route.options.service for name, route in first.items()}
 
 
-def _service_options(route: Route) -> tuple[str, str, ServiceOptions]:
-    return route.service, f"service {route.service!r}", route.options.service
+def _host_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, HostOptions]:
+    """Return what is asked for of each host, by all its routes together.
+
+    Args:
+        routes: Sorted.
+        problems: Gets the routes that ask for something else than counts.
+    """
+    asking: dict[str, list[Route]] = {}
+    for route in routes:
+        if route.options is not NO_OPTIONS and route.options.host != NO_OPTIONS.host:
+            asking.setdefault(route.host, []).append(route)
+    return {
+        host: together[0].options.host if len(together) == 1 else _merged(host, together, problems)
+        for host, together in asking.items()
+    }
 
 
-def _host_options(route: Route) -> tuple[str, str, HostOptions]:
-    return route.host, f"host {route.host}", route.options.host
+def _merged(host: str, routes: Sequence[Route], problems: list[Problem]) -> HostOptions:
+    """Return of each option what the first of *routes* asks that asks for it.
+
+    But of verify_client the strictest: what keeps strangers out must not depend on where it is asked for.
+    """
+    found: dict[str, Any] = {}
+    for name, (field, nothing) in _HOST_FIELDS.items():
+        asked = [(route, getattr(route.options.host, field)) for route in routes]
+        asked = [(route, value) for route, value in asked if value != nothing]
+        if not asked:
+            continue
+        holder, counts = max(asked, key=_strictness) if name == "verify_client" else asked[0]
+        found[field] = counts
+        others = (route for route, value in asked if value != counts)
+        problems += [_as_another(f"host {host}: {name}", route, holder) for route in others]
+    return HostOptions(**found)
+
+
+def _strictness(asked: tuple[Route, VerifyClient]) -> int:
+    return _STRICTER.index(asked[1])
+
+
+def _as_another(what: str, route: Route, holder: Route) -> Problem:
+    why = f"{what} is as {holder.where} asks (ask for the same, or for nothing)"
+    return Problem("route", route.where, why)
 
 
 def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:

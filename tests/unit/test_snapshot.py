@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Named, Problem, Route, Snapshot
 from proxyconf.options import HostOptions, LocationOptions, Options
+from proxyconf.routing.offered import OPTIONS
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
 if TYPE_CHECKING:
@@ -445,8 +446,57 @@ def test_a_host_is_as_its_first_route_asks() -> None:
     )
     snapshot = merge([claims(route(), first, same, other)])
     assert snapshot.hosts == {"a.test": HostOptions(https="both")}
-    why = "host a.test is as etcd routes/a asks (ask for the same, or for nothing)"
+    why = "host a.test: https is as etcd routes/a asks (ask for the same, or for nothing)"
     assert snapshot.problems == (Problem("route", "etcd routes/c", why),)
+
+
+def test_the_options_of_a_host_are_those_of_all_its_routes() -> None:
+    """Of each one the first that asks for it: none is lost because a route before asks for something else."""
+    root = asking(route(name="root"), hsts="max-age=1", www=True)
+    first = asking(route(path="/a", name="a"), certificate="own", hsts="", other_redirect_status=308)
+    second = asking(route(path="/b", name="b"), missing="default", other_redirect_status=307)
+    snapshot = merge([claims(second, first, root)])
+    assert snapshot.hosts["a.test"] == HostOptions(
+        hsts="max-age=1", www=True, certificate="own", other_redirect_status=308, missing="default"
+    )
+    assert [(problem.where, problem.why.partition(" (")[0]) for problem in snapshot.problems] == [
+        ("etcd routes/a", "host a.test: hsts is as etcd routes/root asks"),
+        ("etcd routes/b", "host a.test: https_redirect_status is as etcd routes/a asks"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("root", "admin", "counts", "loser"),
+    [
+        pytest.param({"hsts": "max-age=1"}, "on", "on", "", id="beside something else"),
+        pytest.param({"verify_client": "on"}, "on", "on", "", id="the same"),
+        pytest.param({"verify_client": ""}, "on", "on", "root", id="off before on"),
+        pytest.param({"verify_client": "on"}, "", "on", "admin", id="off after on"),
+        pytest.param({"verify_client": "optional"}, "on", "on", "root", id="optional before on"),
+        pytest.param({"verify_client": "optional_no_ca"}, "optional", "optional", "root", id="not no_ca"),
+        pytest.param({"verify_client": "optional_no_ca"}, "", "optional_no_ca", "admin", id="not off"),
+        pytest.param({"https": "both"}, "", "", "", id="off alone"),
+    ],
+)
+def test_a_host_asks_its_clients_for_certificates_as_strictly_as_any_of_its_routes(
+    root: dict[str, str], admin: str, counts: str, loser: str
+) -> None:
+    """Whoever asked for less in so many words is told."""
+    found = (
+        asking(route(name="root"), **root),
+        asking(route(path="/admin", name="admin"), verify_client=admin),
+    )
+    snapshot = merge([claims(*found)])
+    assert snapshot.hosts["a.test"].verify_client == counts
+    assert [problem.where for problem in snapshot.problems] == ([f"etcd routes/{loser}"] if loser else [])
+    assert all("a.test: verify_client is as etcd" in problem.why for problem in snapshot.problems)
+
+
+def test_every_option_of_a_host_is_merged() -> None:
+    """One that is not in the table of what can be asked for would be lost."""
+    assert {option.field for option in OPTIONS.values() if option.of == "host"} == {
+        field.name for field in fields(HostOptions)
+    }
 
 
 @pytest.mark.parametrize(("host", "twin"), [("a.test", "www.a.test"), ("www.a.test", "a.test")])
