@@ -292,6 +292,19 @@ def test_clients_show_certificates(site: Site) -> None:
         file = site.folder / f"{name}.pem"
         file.write_bytes(shown.key + shown.certificate)
         assert site.ask("mutual.test", client=file).status == status
+    # its name is no UTF-8: OpenSSL refuses it, and nothing else does
+    invalid = pair("zzzz")
+    broken = ssl.DER_cert_to_PEM_cert(name_in(invalid).replace(b"zzzz", b"\xff\xfe\xfd\xfc"))
+    (site.certificates / "mutual.ca.crt").write_text(broken)
+    site.route("change-3.test", "web")
+    until(lambda: site.plain("change-3.test")[0] == 200, "the change")
+    site.proxy.until_status(
+        lambda status: any("its last good form serves" in problem.why for problem in status.problems),
+        "the problem",
+    )
+    assert site.ask("mutual.test", client=site.folder / "client.pem").status == 200
+    assert site.ask("mutual.test").status == 400
+    (site.certificates / "mutual.ca.crt").write_bytes(client.certificate)
 
 
 @contextmanager
