@@ -161,7 +161,8 @@ def _wishes(container: Container, ruling: Ruling) -> Wishes:
     labels = read_labels(container.name, container.labels, ruled=ruling.host)
     if not labels.enabled:
         return labels
-    wishes = beside(labels, read_variables(container.name, container.env, container.labels))
+    variables = read_variables(container.name, container.env, container.labels)
+    wishes = beside(container.name, labels, variables)
     if ruling.problem:
         wishes = replace(wishes, problems=(*wishes.problems, ruling.problem))
     return wishes

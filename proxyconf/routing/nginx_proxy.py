@@ -31,7 +31,7 @@ from proxyconf.routing.labels import Wish, Wishes
 from proxyconf.routing.nginx_proxy_settings import LABELS, PREFIX, VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from proxyconf.routing.nginx_proxy_settings import Protocol
     from proxyconf.sources._file_nodes import Remark, Tree
@@ -40,6 +40,12 @@ _HOST = "VIRTUAL_HOST"
 _MULTIPORTS = "VIRTUAL_HOST_MULTIPORTS"
 _TEXT_LIMIT = 65_536
 _ROUTES_LIMIT = 1_000  # YAML's aliases make many out of few
+
+# what keeps strangers out: the setting, our own option for it, an example of that, and what is asked for
+_CLOSING: tuple[tuple[str, str, str, Callable[[Options], object]], ...] = (
+    ("variable NETWORK_ACCESS", "allow", ",".join(settings.INTERNAL), lambda asked: asked.location.allow),
+    (f"label {PREFIX}ssl_verify_client", "verify_client", "on", lambda asked: asked.host.verify_client),
+)
 
 _T = TypeVar("_T")
 
@@ -77,15 +83,37 @@ def read_variables(container: str, env: Mapping[str, str], labels: Mapping[str, 
     return Wishes(() if reading.unclear else wishes, tuple(reading.problems))
 
 
-def beside(labels: Wishes, variables: Wishes) -> Wishes:
-    """Return what both ask for; of a host and path that both claim, our own labels say all."""
+def beside(container: str, labels: Wishes, variables: Wishes) -> Wishes:
+    """Return what both ask for; of a host and path that both claim, our own labels say all.
+
+    Args:
+        container: The name of the one that has both.
+        labels: What our own ask for.
+        variables: What `read_variables` returned.
+    """
     claimed = {(host, wish.path) for wish in labels.wishes for host in wish.hosts}
     rest = (
         replace(wish, hosts=tuple(host for host in wish.hosts if (host, wish.path) not in claimed))
         for wish in variables.wishes
     )
     wishes = (*labels.wishes, *(wish for wish in rest if wish.hosts))
-    return Wishes(wishes, labels.problems + variables.problems)
+    opened = tuple(_opened(container, labels.wishes, variables.wishes))
+    return Wishes(wishes, labels.problems + variables.problems + opened)
+
+
+def _opened(container: str, labels: Iterable[Wish], variables: Iterable[Wish]) -> Iterator[Problem]:
+    """Yield what of *variables* kept strangers out, and is not said by the *labels* in their place."""
+    for setting, option, example, asked_of in _CLOSING:
+        closing = [wish for wish in variables if asked_of(wish.options)]
+        for own in labels:
+            hosts = {host for wish in closing if wish.path == own.path for host in wish.hosts}
+            if (claimed := hosts.intersection(own.hosts)) and asked_of(own.options) in ((), None):
+                routes = ", ".join(f"{host}{own.path}" for host in sorted(claimed))
+                why = (
+                    f"does not count for {routes}, of which {own.setting('host')} and those beside it say all"
+                )
+                mend = f"set the label {own.label(option)}, for example to {example}, or delete this"
+                yield Problem("container", f"{container} {setting}", f"{why} ({mend})")
 
 
 @dataclass(slots=True)

@@ -447,11 +447,54 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_our_labels_say_all_of_what_they_claim_too() -> None:
     labels = read_labels("web-1", {"proxyconf.host": "a.test", "proxyconf.port": "81", "proxyconf.x.y": ""})
     variables = read({"VIRTUAL_HOST": "a.test,b.test", "VIRTUAL_PORT": "82", "CERT_NAME": "/"})
-    both = beside(labels, variables)
+    both = beside("web-1", labels, variables)
     assert both.wishes == (*labels.wishes, single("b.test", port=82))
     assert both.problems == labels.problems + variables.problems
-    assert beside(labels, read({})).wishes == labels.wishes
-    assert beside(Wishes(), variables) == variables
+    assert beside("web-1", labels, read({})).wishes == labels.wishes
+    assert beside("web-1", Wishes(), variables) == variables
+
+
+@pytest.mark.parametrize(
+    ("ours", "opened"),
+    [
+        pytest.param({"host": "a.test,c.test"}, "a.test/", id="nothing"),
+        pytest.param({"host": "a.test", "rate": "1r/s"}, "a.test/", id="another option"),
+        pytest.param({"host": "a.test,b.test"}, "a.test/, b.test/", id="both hosts"),
+        pytest.param({"host": "a.test", "allow": "192.0.2.0/24"}, "", id="allow"),
+        pytest.param({"host": "a.test", "path": "/x"}, "", id="another path"),
+        pytest.param({"host": "c.test"}, "", id="another host"),
+        pytest.param({}, "", id="no label"),
+    ],
+)
+def test_labels_of_ours_that_open_what_was_closed_are_a_problem(ours: dict[str, str], opened: str) -> None:
+    labels = read_labels("web-1", {f"proxyconf.{name}": text for name, text in ours.items()})
+    variables = read({"VIRTUAL_HOST": "a.test,b.test", "NETWORK_ACCESS": "internal"})
+    both = beside("web-1", labels, variables)
+    if not opened:
+        assert both.problems == ()
+        return
+    assert the_problem(both, "variable NETWORK_ACCESS") == (
+        f"does not count for {opened}, of which label proxyconf.host and those beside it say all (set the"
+        f" label proxyconf.allow, for example to {','.join(INTERNAL)}, or delete this)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "opened"),
+    [("on", None, True), ("on", "off", False), ("on", "optional", False), ("off", None, False)],
+)
+def test_so_are_those_that_ask_no_client_for_a_certificate(
+    theirs: str, ours: str | None, *, opened: bool
+) -> None:
+    """Unless they say so themselves."""
+    said = {"proxyconf.api.host": "a.test"} | ({"proxyconf.api.verify_client": ours} if ours else {})
+    both = beside("web-1", read_labels("web-1", said), read({}, {"ssl_verify_client": theirs}))
+    if opened:
+        why = the_problem(both, f"label {PREFIX}ssl_verify_client")
+        assert "of which label proxyconf.api.host and those beside it say all" in why
+        assert "(set the label proxyconf.api.verify_client, for example to on, or delete this)" in why
+    else:
+        assert both.problems == ()
 
 
 def test_names_of_both_differ() -> None:
