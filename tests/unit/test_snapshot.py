@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Named, Problem, Route, Snapshot
-from proxyconf.options import HostOptions, LocationOptions, Options
+from proxyconf.options import HostOptions, LocationOptions, Options, ServiceOptions
 from proxyconf.routing.offered import OPTIONS
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
@@ -447,6 +447,18 @@ def test_a_host_is_as_its_first_route_asks() -> None:
     snapshot = merge([claims(route(), first, same, other)])
     assert snapshot.hosts == {"a.test": HostOptions(https="both")}
     why = "host a.test: https is as etcd routes/a asks (ask for the same, or for nothing)"
+    assert snapshot.problems == (Problem("route", "etcd routes/c", why),)
+
+
+def test_a_service_is_as_its_first_route_asks() -> None:
+    """All its options together."""
+    first, same, other = (
+        replace(route(path=path, name=path[1:]), options=Options(service=ServiceOptions(balance=balance)))
+        for path, balance in (("/a", "ip_hash"), ("/b", "ip_hash"), ("/c", "least_conn"))
+    )
+    snapshot = merge([claims(asking(route(), https="both"), first, same, other)])
+    assert snapshot.options == {"web": ServiceOptions(balance="ip_hash")}
+    why = "service 'web' is as etcd routes/a asks (ask for the same, or for nothing)"
     assert snapshot.problems == (Problem("route", "etcd routes/c", why),)
 
 
