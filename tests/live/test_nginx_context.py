@@ -280,8 +280,11 @@ async def test_a_reload_is_proved_by_the_workers(stock: Stock, workers: int) -> 
         beside = await stock.beside()
         assert await beside.master() == nginx.pid
         assert await beside.is_settled()
-        before, since = await beside.serving(), ticks()
-        assert len(before) == workers
+        before: frozenset[Worker] = frozenset()
+        async with asyncio.timeout(TIMEOUT_S):  # it listens before it has them
+            while len(before) < workers:
+                before = await beside.serving()
+        since = ticks()
         stock.write("sites-available/app", stock.site("app").replace("200 app", "200 new"))
         stock.reload()
         mixed = False

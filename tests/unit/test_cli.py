@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from proxyconf import __version__
 from proxyconf.state import State
@@ -19,19 +18,12 @@ from tests.unit.installed import Installed
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
 COMMANDS = (
     *("run", "once", "render", "check", "plan", "doctor", "status", "confirm"),
     *("explain", "history", "pause", "resume", "recover", "confd"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -7,21 +7,13 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from tests.unit.calling import call, child, outcome
 from tests.unit.installed import Installed
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 class Confdir:

@@ -132,8 +132,9 @@ async def test_good_certificates(tmp_path: Path) -> None:
     ]
     make_pair("b.test", begin=begin - DAY_S, end=NOW + 300 * DAY_S).put(tmp_path, "b")
     (tmp_path / "c.crt").write_text("nonsense")
+    missing = f"{tmp_path}/c.key: No such file or directory"
     assert await certificates(tmp_path) == [
-        ("warning", f"{tmp_path}/c.crt: has no key (put it into c.key, beside it)"),
+        ("warning", f"{tmp_path}/c.crt: can't be read: {missing} (is it there, and may we?)"),
         ("ok", f"{tmp_path}: 2 are good; the first to end is b, in 300 days"),
     ]
 
