@@ -163,25 +163,24 @@ class Folder:
             for part in parts:
                 if part.file not in self._present:
                     path = self._parts / part.file
-                    if part.kind == "certificate":  # the master reads it, for the workers
-                        _write_private(path, part.text)
-                    elif part.kind == "users":
-                        self._write_secret(path, part.text)
-                    else:
-                        path.write_bytes(part.text)
+                    self._write_part(path, part)
                     self._present.add(part.file)
                     self._unsynced.append(path)
             self.staged.write_bytes(root)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
 
-    def _write_secret(self, path: Path, content: bytes) -> None:
-        """Write what nginx's workers may read, and nobody else where it is known whom they run as."""
-        user = _user(self._worker)
-        if not user:
-            path.write_bytes(content)
-            return
-        _write_private(path, content, group=user.pw_gid)
+    def _write_part(self, path: Path, part: Part) -> None:
+        """Write a part for those who have to read it: the master, which is root or as we are, or workers."""
+        match part.kind:
+            case "certificate":
+                _write_private(path, part.text)
+            case "host" | "operator":  # a header of a request may be a secret
+                _write_private(path, part.text, mode=0o640)
+            case "users" if user := _user(self._worker):
+                _write_private(path, part.text, mode=0o640, group=user.pw_gid)
+            case _:
+                path.write_bytes(part.text)
 
     def has_lost_parts(self) -> bool:
         """Tell whether parts are gone that nobody of us deleted; the next `stage` writes what it needs.
@@ -264,13 +263,12 @@ def parts_of(root: bytes) -> frozenset[str]:
     return frozenset(name.decode() for name in _PART.findall(root))
 
 
-def _write_private(path: Path, content: bytes, *, group: int | None = None) -> None:
-    """Write what nobody may read but us, and a *group*."""
+def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int = -1) -> None:
+    """Write what nobody else may read: with *mode*, whatever the umask, and that *group* instead of ours."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        if group is not None:
-            os.fchown(file.fileno(), -1, group)
-            os.fchmod(file.fileno(), 0o640)
+        os.fchown(file.fileno(), -1, group)
+        os.fchmod(file.fileno(), mode)
         file.write(content)
 
 

@@ -86,6 +86,16 @@ def test_users_are_for_nginx_workers_only(tmp_path: Path) -> None:
     assert (path.read_bytes(), stat.S_IMODE(status.st_mode), status.st_gid) == (users.text, 0o640, us.pw_gid)
 
 
+def test_hosts_are_for_those_of_our_group_at_most(folder: Folder) -> None:
+    """A header that they add to requests may be a secret; an operator's file may be closed for a reason."""
+    copy = Part("operator", "/host.d/a.conf", "o-0123456789abcdef.conf", b"proxy_set_header Key x;\n")
+    (folder.path / "parts" / ONE.file).write_text("left")
+    folder.stage([ONE, copy], root(ONE))
+    for one in (ONE, copy):
+        assert stat.S_IMODE((folder.path / "parts" / one.file).stat().st_mode) == 0o640
+    assert (folder.path / "parts" / ONE.file).read_bytes() == ONE.text
+
+
 def test_prepare_deletes_only_parts_that_nobody_names(folder: Folder) -> None:
     install(folder, ONE, TWO)
     folder.stage([THREE], root(THREE))
