@@ -110,8 +110,8 @@ class SharedPid:
         return self._found
 
     def _look(self) -> tuple[Master | None, tuple[str, ...]]:
-        # the first process may be a parent of ours that is us, but for the work that it does (`init`)
-        alone = title_of(1) == title_of(os.getpid())
+        # who comes into a namespace of others has no parent there; in our own, an `init` may be it
+        alone = 1 in (os.getpid(), os.getppid())
         pid, why = choose(masters(), self._main, alone=alone)
         if pid is None:
             return None, (why,) if why else ()
