@@ -156,7 +156,8 @@ class Apply:
         await asyncio.to_thread(self._folder.prepare)
         live = await asyncio.to_thread(self._folder.live)
         if applied and live and applied.nonce.encode() in live:
-            self.installed = self._good = Generation(applied.digest, applied.nonce, live)
+            if self._folder.has(parts_of(live)):  # else nginx would not start from it, as from half a backup
+                self.installed = self._good = Generation(applied.digest, applied.nonce, live)
             self._kept.append(parts_of(live))
             pieces = await asyncio.to_thread(self._folder.pieces, parts_of(live))
             self._verdicts.trust(parts_of(live), pieces)

@@ -182,6 +182,10 @@ class Folder:
             case _:
                 path.write_bytes(part.text)
 
+    def has(self, names: frozenset[str]) -> bool:
+        """Tell whether all of these parts were there when it was looked at last."""
+        return names <= self._present
+
     def has_lost_parts(self) -> bool:
         """Tell whether parts are gone that nobody of us deleted; the next `stage` writes what it needs.
 

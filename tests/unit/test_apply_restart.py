@@ -98,6 +98,17 @@ async def test_what_changed_meanwhile_is_applied(tmp_path: Path) -> None:
     assert bench.nginx.signals == 2
 
 
+async def test_what_a_backup_has_not_is_written_again(tmp_path: Path) -> None:
+    """Though nothing changes: nginx would not start from what is there."""
+    old = await serving(tmp_path, site("a"))
+    names = parts_on_disk(tmp_path)
+    (tmp_path / "parts" / min(names)).unlink()
+    bench = await restarted(tmp_path, old, applied(old.apply.proved))
+    assert await bench.serve(site("a"))
+    assert parts_on_disk(tmp_path) == names
+    assert_startable(tmp_path)
+
+
 async def test_a_refused_reload_after_a_restart_goes_back_too(tmp_path: Path) -> None:
     old = await serving(tmp_path, site("a"))
     good = old.nginx.root
