@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiodocker
 import aiohttp
 import pytest
 
@@ -126,6 +128,51 @@ async def test_it_is_kept_in_step_whatever_becomes_of_it(docker_engine: DockerEn
         until_answers(proxy, "one", "three")
         proxy.until_state("applied")
         assert whys(proxy) == []
+
+
+async def floor_ms(engine: DockerEngine, proxy: Running, body: str) -> float:
+    """Return what it takes to check in the container, to signal it, and to be answered by the new one."""
+    (proxy.state / "nginx" / "http.d" / "floor.conf").write_text(
+        f"server {{ listen {proxy.port}; server_name floor.test; return {body}; }}\n"
+    )
+    docker = aiodocker.Docker(url=engine.url)
+    try:
+        container = await docker.containers.get("nginx")
+        begin = time.perf_counter()
+        check = await container.exec(cmd=["nginx", "-t", "-c", str(proxy.root)])
+        async with check.start() as output:
+            while await output.read_out():
+                pass
+        assert (await check.inspect())["ExitCode"] == 0
+        await container.kill(signal="HUP")
+        until(lambda: proxy.ask("floor.test") == body, "the floor is answered")
+        return (time.perf_counter() - begin) * 1000
+    finally:
+        await docker.close()
+
+
+@pytest.mark.usefixtures("without_own_nginx")
+async def test_a_change_is_served_within_the_floor_and_a_tenth_of_a_second(
+    docker_engine: DockerEngine,
+) -> None:
+    """The floor: the same check and signal, by whoever knows what changed. Best of three, for both."""
+    async with following(docker_engine) as proxy:
+        proxy.start()
+        await run_nginx(docker_engine, proxy)
+        await run_app(docker_engine, "app-0")
+        until_answers(proxy, "app-0")
+        proxy.until_state("applied")
+        assert proxy.cli("pause").returncode == 0
+        floor = min([await floor_ms(docker_engine, proxy, body) for body in ("201", "202", "203")])
+        (proxy.state / "nginx" / "http.d" / "floor.conf").unlink()
+        assert proxy.cli("resume").returncode == 0
+        served = []
+        for number in (1, 2, 3):
+            await run_app(docker_engine, f"app-{number}")
+            until_answers(proxy, *(f"app-{one}" for one in range(number + 1)))
+            added = [one for one in proxy.status().history if any("+ " in what for what in one.changed)]
+            served.append(added[-1].served_ms)
+        assert min(served) <= floor + 100, (served, floor)
 
 
 @pytest.mark.usefixtures("without_own_nginx")
