@@ -267,11 +267,12 @@ def parts_of(root: bytes) -> frozenset[str]:
     return frozenset(name.decode() for name in _PART.findall(root))
 
 
-def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int = -1) -> None:
+def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int | None = None) -> None:
     """Write what nobody else may read: with *mode*, whatever the umask, and that *group* instead of ours."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        os.fchown(file.fileno(), -1, group)
+        if group is not None:  # who needs none may not even be allowed the call, as in our systemd unit
+            os.fchown(file.fileno(), -1, group)
         os.fchmod(file.fileno(), mode)
         file.write(content)
 
