@@ -206,8 +206,17 @@ class Board:
         self._keep(Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason))
 
     def certificates_found(self, certificates: Iterable[CertificateState]) -> None:
-        """Note what hosts may be served with."""
+        """Note what hosts may be served with; log what came, went or is another one."""
+        before = {one.name: one for one in self._status.certificates}
         self._status.certificates = list(certificates)
+        for one in self._status.certificates:
+            known = before.pop(one.name, None)
+            if known is None or known.not_after != one.not_after:
+                until = time.strftime("%Y-%m-%d", time.gmtime(one.not_after))
+                event = "certificate.renewed" if known else "certificate.found"
+                log.info(event, name=one.name, names=", ".join(one.names), until=until)
+        for name in sorted(before):
+            log.warning("certificate.gone", name=name, file=before[name].file)
 
     def child_noted(self, child: ChildState) -> None:
         """Note how it stands with the nginx that is ours to start."""

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from proxyconf.api import AppliedState, ChildState, NginxState, Pass, Pause, RouteState
+from proxyconf.api import AppliedState, CertificateState, ChildState, NginxState, Pass, Pause, RouteState
 from proxyconf.board import Board
 from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
 from tests.unit.fakes import listing
@@ -322,3 +322,20 @@ def test_what_a_pause_holds_back(
 def test_old_workers_are_counted(board: Board) -> None:
     board.workers_counted(3, 1 << 20)
     assert (board.status().nginx.old_workers, board.status().nginx.old_workers_bytes) == (3, 1 << 20)
+
+
+def test_certificates_are_told_of_when_they_are_others() -> None:
+    """A renewal changes no route, so that nothing else would tell of it."""
+    board = Board((), NginxState(mode="own", root=""))
+
+    def found(**ends: float) -> list[tuple[str, str]]:
+        with capture_logs() as logs:
+            board.certificates_found(
+                CertificateState(name=name, file=f"/certs/{name}.crt", names=("a.test",), not_after=end)
+                for name, end in ends.items()
+            )
+        return [(one["event"], one["name"]) for one in logs]
+
+    assert found(a=1.0, b=1.0) == [("certificate.found", "a"), ("certificate.found", "b")]
+    assert found(a=1.0, b=1.0) == []
+    assert found(b=2.0) == [("certificate.renewed", "b"), ("certificate.gone", "a")]
