@@ -182,11 +182,17 @@ class State:
     def save_pause(self, reason: str) -> Pause:
         """Note that nothing is to be applied, also by later runs; return what is noted.
 
+        A pause that lasts already keeps its time, and without another *reason* the one that it has.
+
         Raises:
             StateError: Full, or not ours to write.
         """
-        file = self.path / "paused"
+        file, before = self.path / "paused", self.load_pause()
+        if before and reason in ("", before.reason):
+            return before
         replace_file(file, reason.encode())
+        if before:
+            os.utime(file, (before.since, before.since))
         return Pause(since=file.stat().st_mtime, reason=reason)
 
     def end_pause(self) -> None:

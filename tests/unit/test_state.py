@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from proxyconf.api import Pause
 from proxyconf.errors import StateError
 from proxyconf.model import Container, Entry, Listing, Problem
 from proxyconf.state import Applied, State
@@ -261,6 +262,15 @@ def test_a_pause_may_be_noted_by_hand(state: State) -> None:
     found = state.load_pause()
     assert found is not None
     assert (found.since, found.reason) == (5.0, "a \ufffd")
+
+
+def test_a_pause_that_is_asked_for_again_keeps_its_time(state: State) -> None:
+    """And its reason, unless there is a new one: who did not say why must not wipe why it was."""
+    state.save_pause("moving")
+    os.utime(state.path / "paused", (5, 5))
+    assert state.save_pause("") == Pause(since=5.0, reason="moving")
+    assert state.save_pause("still moving") == Pause(since=5.0, reason="still moving")
+    assert state.load_pause() == Pause(since=5.0, reason="still moving")
 
 
 def test_a_pause_that_can_not_be_ended(state: State) -> None:
