@@ -9,7 +9,7 @@ from msgspec import structs
 
 from proxyconf.explain.answer import Explanation, Link
 from proxyconf.explain.route import endpoint_link, judged
-from proxyconf.explain.words import container_link, problems_of
+from proxyconf.explain.words import container_link, containers_of, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{4,64}")
 def find_container(question: str, known: Known) -> Container | None:
     """Return the container that has this name, or whose id begins like this."""
     name = question.removeprefix("/")
-    containers = [container for listing in known.listings for container in listing.containers]
+    containers = list(containers_of(known))
     for container in containers:
         if container.name == name:
             return container

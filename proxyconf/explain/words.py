@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proxyconf.explain.answer import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from proxyconf.explain.answer import Known
     from proxyconf.model import Container, Problem
@@ -43,8 +43,15 @@ def moment(at: float) -> str:
 def container_of(key: str, known: Known) -> Container | None:
     """Return the container that a route or an endpoint with this *key* was read from, if it was one."""
     name = key.partition("/")[0]
-    containers = (container for listing in known.listings for container in listing.containers)
-    return next((container for container in containers if container.id == name), None)
+    return next((container for container in containers_of(known) if container.id == name), None)
+
+
+def containers_of(known: Known) -> Iterator[Container]:
+    """Yield all containers, and then those that were removed a moment ago: their hosts are still known."""
+    for listing in known.listings:
+        yield from listing.containers
+    for listing in known.listings:
+        yield from listing.removed
 
 
 def container_link(container: Container, known: Known) -> Link:

@@ -52,6 +52,7 @@ class World:
     """
 
     containers: tuple[Container, ...] = (WEB,)
+    removed: tuple[Container, ...] = ()
     keys: dict[str, str] = field(default_factory=dict)
     state: str = "applied"
     reason: str = ""
@@ -62,7 +63,7 @@ class World:
 
     def known(self) -> Known:
         listings = [
-            Listing("docker", containers=self.containers),
+            Listing("docker", containers=self.containers, removed=self.removed),
             Listing(
                 "etcd",
                 keys={key: Entry(text.encode()) for key, text in self.keys.items()},
@@ -209,6 +210,17 @@ def test_a_host_without_endpoints() -> None:
     assert not answer.is_served
     assert answer.verdict == "a.test/ answers 503: service 'a.test/' has no endpoint"
     assert said(answer, "idle") == ["it has ended (docker start)"]
+
+
+def test_a_container_that_was_removed_a_moment_ago() -> None:
+    """It is known for as long as its hosts are, by its name and by them."""
+    why = "it was removed a moment ago (its hosts stay known for a minute, as it may be replaced)"
+    world = World(containers=(), removed=(replace(WEB, state="dead"),))
+    of_host, of_container = world.explain("a.test"), world.explain("web-1")
+    assert of_host.verdict == "a.test/ answers 503: service 'a.test/' has no endpoint"
+    assert said(of_host, "left out") == ["container web-1 label proxyconf.host"]
+    assert said(of_host, "idle") == [why]
+    assert of_container.verdict == f"web-1 gets no requests: {why}"
 
 
 @pytest.mark.parametrize(
