@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -154,6 +155,8 @@ class House:
             self.board.status(),
             self.board.since,
             apply.part_of if apply else lambda _kind, _name: None,
+            self._design.outfit.tables.nginx,
+            time.time(),
         )
         return explain(question, known)
 

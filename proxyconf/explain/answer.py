@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Claims, Listing, Snapshot
     from proxyconf.nginx.part import Part
     from proxyconf.since import Since
+    from proxyconf.tables import Nginx
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,8 @@ class Known:
         status: What is so.
         since: Since when it is served.
         part_of: A kind and name of a part to the part that nginx serves, if it does.
+        settings: What is set for nginx.
+        now: Unix time.
     """
 
     listings: Sequence[Listing]
@@ -68,3 +71,5 @@ class Known:
     status: Status
     since: Since
     part_of: Callable[[str, str], Part | None]
+    settings: Nginx
+    now: float

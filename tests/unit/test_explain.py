@@ -18,6 +18,7 @@ from proxyconf.nginx.site import Renderer
 from proxyconf.routing import Reader
 from proxyconf.since import Since
 from proxyconf.snapshot import merge
+from proxyconf.tables import Nginx, Tls
 from tests.golden import cases
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class World:
     Attributes:
         left_out: A service that nginx does not have, though it has endpoints.
         nginx: What the parts are written for; else they are empty.
+        settings: What is set for it.
     """
 
     containers: tuple[Container, ...] = (WEB,)
@@ -60,6 +62,7 @@ class World:
     proved: bool = True
     left_out: str = ""
     nginx: Dialect | None = None
+    settings: Nginx = field(default_factory=Nginx)
 
     def known(self) -> Known:
         listings = [
@@ -101,7 +104,16 @@ class World:
         if self.nginx:
             made = Renderer(self.nginx).render(snapshot).parts
         parts: dict[tuple[str, str], Part] = {(part.kind, part.name): part for part in made}
-        return Known(listings, claims, snapshot, status, since, lambda kind, name: parts.get((kind, name)))
+        return Known(
+            listings,
+            claims,
+            snapshot,
+            status,
+            since,
+            lambda kind, name: parts.get((kind, name)),
+            self.nginx.settings if self.nginx else self.settings,
+            AT - 1,
+        )
 
     def explain(self, question: str) -> Explanation:
         return explain(question, self.known())
@@ -351,6 +363,44 @@ def test_only_what_names_hosts_is_looked_at_in_containers(container: dict[str, o
 def test_only_what_names_hosts_is_looked_at_in_keys(key: str, value: str, named: int) -> None:
     answer = World(containers=(), keys={key: value}).explain("b.test")
     assert len(said(answer, "key")) == named
+
+
+def test_a_host_that_the_default_host_answers_for() -> None:
+    world = World(nginx=cases.dialect(default_host="A.test"))
+    answer = world.explain("c.test/x")
+    assert answer.is_served
+    assert answer.verdict == (
+        "no route is for it; as default_host, a.test answers on http: a.test/ is served,"
+        " since 2027-01-15 08:00:00"
+    )
+    assert said(answer, "route") == ["a.test/ leads to service 'a.test/'"]
+    assert world.explain("a.test").verdict == "a.test/ is served, since 2027-01-15 08:00:00"
+
+
+def test_a_default_host_that_does_not_answer() -> None:
+    """What keeps it from that is a problem of the setting."""
+    problem = Problem("setting", "[nginx] default_host", "b.test is no host that is known (route it)")
+    answer = World(settings=Nginx(default_host="b.test"), problems=(problem,)).explain("c.test")
+    assert answer.verdict.startswith("no route is for it: the default server answers")
+    assert said(answer, "problem") == [f"{problem.where}: {problem.why}"]
+
+
+@pytest.mark.parametrize("host", ["a.test", "c.test"])
+def test_challenges_are_answered_before_routes(host: str) -> None:
+    settings = Nginx(tls=Tls(challenge="/srv/acme"))
+    question = f"{host}/.well-known/acme-challenge/x"
+    answer = World(settings=settings).explain(question)
+    told = f"{question}: challenges are answered on http, from /srv/acme, as [nginx.tls] challenge says"
+    assert (answer.is_served, answer.verdict) == (True, told)
+    answer = World(settings=settings, proved=False).explain(question)
+    assert (answer.is_served, answer.verdict) == (False, f"{told}, once nginx has proved it")
+
+
+def test_a_route_for_challenges_has_them_itself() -> None:
+    labels = {"proxyconf.host": "a.test", "proxyconf.path": "/.well-known/acme-challenge"}
+    world = World((replace(WEB, labels=labels),), settings=Nginx(tls=Tls(challenge="/srv/acme")))
+    answer = world.explain("a.test/.well-known/acme-challenge/x")
+    assert answer.verdict.startswith("a.test/.well-known/acme-challenge is served")
 
 
 def test_a_path_that_nobody_has() -> None:
