@@ -205,7 +205,7 @@ class Status(msgspec.Struct, kw_only=True):
         state: ``starting``; ``waiting`` (for a required source); ``applied``; ``installed`` (no nginx runs);
             ``refused`` (by nginx's check); ``failed`` (it is tried again); ``paused``: what waits for
             ``proxyconf resume`` differs from what is served. It is the site's, or in mode none the worst of
-            the templates'.
+            the templates', which may be ``reloading``, too.
         reason: Why it is not ``applied``.
         paused: Since when, and why, nothing is applied; None where that is not so.
         behind_since: Unix time since when what is served has not been what it should be; None while it is.

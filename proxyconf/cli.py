@@ -95,7 +95,9 @@ def run(load: Load, *, with_nginx: bool, command: tuple[str, ...]) -> None:
 
 @main.command()
 @configured
-@click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
+@click.option(
+    "--timeout", metavar="DURATION", default="30s", show_default=True, help="Give up after so long."
+)
 def once(load: Load, timeout: str) -> None:
     r"""Bring what the sources say now into nginx, then end.
 
@@ -133,14 +135,19 @@ def _say(word: str, *what: object) -> None:
 @main.command()
 @configured
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Write to this folder.")
-@click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
+@click.option(
+    "--timeout", metavar="DURATION", default="30s", show_default=True, help="Give up after so long."
+)
 def render(load: Load, out: Path | None, timeout: str) -> None:
     r"""Show the files that would be written now; nothing is changed.
 
     \b
     Examples:
       proxyconf render --docker | less
-      proxyconf render -c proxyconf.toml --out /tmp/site
+      proxyconf render -c proxyconf.toml --out /root/site
+
+    Logins are among them, as their hashes, and what templates take from the store: keep the output to
+    yourself. Keys of certificates are left out.
 
     Exit codes: 0 all files; 1 a template can't be rendered, or its file not be put in place, or a source does
     not answer; 2 a mistake in configuration or use.
@@ -255,7 +262,13 @@ for command in (controls.explain, controls.history, controls.pause, controls.res
 
 @main.command()
 @configured
-@click.option("--timeout", default="60s", show_default=True, help="How long to wait for a running proxyconf.")
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="How long to wait for a running proxyconf.",
+)
 def recover(load: Load, timeout: str) -> None:
     r"""Put back files whose check had not ended when proxyconf was killed; for nginx's ExecStartPre.
 

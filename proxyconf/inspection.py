@@ -73,7 +73,9 @@ class _Plan(Command):
 
 @click.command(cls=_Plan)
 @configured
-@click.option("--timeout", default="30s", show_default=True, help="Give up after so long.")
+@click.option(
+    "--timeout", metavar="DURATION", default="30s", show_default=True, help="Give up after so long."
+)
 def plan(load: Load, timeout: str) -> None:
     r"""Show what would change if what the sources say were applied now; nothing is changed.
 

@@ -33,7 +33,9 @@ class Problem:
     """Something skipped or set aside.
 
     Attributes:
-        what: The kind of thing: endpoint, route, service, host, container, file, source.
+        what: The kind of thing: endpoint, route, service, host, container, file, source, template, look-up,
+            certificate, authority (of clients' certificates), users (of basic authentication), page, folder,
+            setting, nginx.
         where: Its place: an etcd key, a container, file and key.
         why: The reason and, in parentheses, the mend.
     """

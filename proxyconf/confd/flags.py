@@ -158,7 +158,11 @@ IDLE_FLAGS = (
     Flag("stat-cache-ttl", idle="a changed template is noticed at once"),
     Flag("diff-context", idle="a diff has three lines of context", usual="3", in_file=False),
     _switch("color", idle="a diff has no colours", in_file=False),
-    Flag("metrics-addr", idle="proxyconf status --json has the figures", variables=("CONFD_METRICS_ADDR",)),
+    Flag(
+        "metrics-addr",
+        idle="set PROXYCONF_STATUS_ADDRESS=127.0.0.1:9180, and ask it for /metrics",
+        variables=("CONFD_METRICS_ADDR",),
+    ),
     Flag("watchdog-interval", idle="systemd is not told anything", usual="0"),
 )
 

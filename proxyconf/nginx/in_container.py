@@ -211,7 +211,8 @@ class InContainer:
 
     def _absent(self) -> str:
         if self._found is None:
-            return f"there is no container {self._finder.wanted} (start it)"
+            mend = "create it, for example by docker compose up -d"
+            return f"there is no container {self._finder.wanted} ({mend})"
         return f"the container {self._found.name} does not run (docker start {self._found.name})"
 
     def _require_running(self, found: Inspected | None) -> Inspected:

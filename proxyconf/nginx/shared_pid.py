@@ -246,5 +246,5 @@ async def open_shared_pid(settings: Nginx, path: Path, token: str) -> Here:
     control = SharedPid(dialect.root_file, listen, path / "error.log", own, build)
     renderer = Elsewhere(dialect, control).renderer
     folder = Folder(path, dialect.root_file.name, error_pages=settings.error_pages)
-    start = f"nginx -c {dialect.root_file}, in its container"
+    start = f"nginx -c {dialect.root_file}, in its container; start or create that"
     return Here(control, folder, Prober(listen, dialect.proof_name), renderer, start)

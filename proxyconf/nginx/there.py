@@ -60,7 +60,8 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
         await control.meet()
     prober = ContainerProber(control, dialect.proof_name)
     folder = Folder(path, dialect.root_file.name, error_pages=settings.error_pages)
-    start = f"docker start {settings.via.container}"
+    name = settings.via.container  # a container's or a service's, and neither need be there
+    start = f"docker start {name}, or docker compose up -d {name} where there is no such container"
     return Here(control, folder, prober, Elsewhere(dialect, control).renderer, start)
 
 

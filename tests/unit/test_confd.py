@@ -355,7 +355,10 @@ def test_what_has_no_effect_is_said(ask: Ask) -> None:
     asked = ask(*arguments, "--systemd-notify", CONFD_METRICS_ADDR=":9100")
     assert asked.settings.warnings == (
         "-failure-mode: has no effect: a resource that fails never stops the others",
-        "environment CONFD_METRICS_ADDR: has no effect: proxyconf status --json has the figures",
+        (
+            "environment CONFD_METRICS_ADDR: has no effect: set PROXYCONF_STATUS_ADDRESS=127.0.0.1:9180, and"
+            " ask it for /metrics"
+        ),
     )
 
 

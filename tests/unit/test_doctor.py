@@ -436,7 +436,9 @@ async def test_a_container_in_which_nginx_lacks_something(engine: NginxEngine, t
 async def test_a_container_that_is_not_there(engine: NginxEngine, tmp_path: Path) -> None:
     del engine.containers["web"]
     (found,) = await lines(in_container(engine, tmp_path), "nginx")
-    assert found.startswith("wrong: for nginx: there is no container web (start it)")
+    assert found.startswith(
+        "wrong: for nginx: there is no container web (create it, for example by docker compose up -d)"
+    )
 
 
 @pytest.mark.looptime

@@ -90,7 +90,9 @@ async def test_it_is_asked_what_it_is_once_for_each_container(
 
 async def test_without_the_container_it_is_waited_for(engine: NginxEngine, control: InContainer) -> None:
     del engine.containers["web"]
-    with pytest.raises(UncheckedError, match=r"for nginx: there is no container web .start it., and without"):
+    with pytest.raises(
+        UncheckedError, match=r"for nginx: there is no container web .create it.*., and without"
+    ):
         await control.meet()
     engine.containers["web"] = inspected("web", State={"Running": False})
     with pytest.raises(UncheckedError, match=r"the container web does not run .docker start web."):
@@ -120,7 +122,13 @@ async def test_our_own_nginx_stands_in(engine: NginxEngine, tmp_path: Path, main
     assert version_of(control) == (1, 22, 1)
     await control.check(main)
     assert [(one.where, one.why) for one in control.problems] == [
-        ("container", "our own nginx checks its configuration: there is no container web (start it)")
+        (
+            "container",
+            (
+                "our own nginx checks its configuration: there is no container web"
+                " (create it, for example by docker compose up -d)"
+            ),
+        )
     ]
     engine.containers["web"] = inspected("web")
     answering(engine)

@@ -287,7 +287,7 @@ def settings(path: Path, **nginx: object) -> Settings:
 async def test_it_is_written_for_who_it_runs_as(tmp_path: Path) -> None:
     """What our own nginx supports, and its master's user as soon as there is one."""
     here = await reach_nginx(settings(tmp_path), tmp_path, "0" * 32)
-    assert here.start == f"nginx -c {tmp_path}/nginx.conf, in its container"
+    assert here.start == f"nginx -c {tmp_path}/nginx.conf, in its container; start or create that"
     limits = "worker_rlimit_nofile" in here.renderer().render(Snapshot()).root("n").decode()
     assert limits == (os.geteuid() == 0)
     with master(tmp_path / "nginx.conf", user=65533 if os.geteuid() == 0 else None):
@@ -323,5 +323,8 @@ async def test_the_doctor_looks_at_it(tmp_path: Path) -> None:
         assert found[1:] == [f"ok: its master, pid {pid}, runs, and may be told to reload"]
         with master(main):
             found = [f"{one.level}: {one}" for one in await examine(wanted) if one.what == "nginx"]
-    assert found[1] == f"warning: none runs on {main} (start it: nginx -c {main}, in its container)"
+    assert (
+        found[1]
+        == f"warning: none runs on {main} (start it: nginx -c {main}, in its container; start or create that)"
+    )
     assert found[2].startswith(f"warning: shared PID namespace: 2 masters run on {main}: pids ")

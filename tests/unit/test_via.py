@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "0" * 32
+START = "docker start web, or docker compose up -d web where there is no such container"
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_it_is_written_for_what_is_in_the_container(engine: NginxEngine, t
     assert "keepalive_min_timeout" in text
     assert "worker_rlimit_nofile" in text
     assert "user" not in text.partition("events")[0].partition("outside")[2].replace("# ", "")
-    assert here.start == "docker start web"
+    assert here.start == START
     engine.programs = lambda _: (0, VERSION.replace("1.27.4", "1.22.1"))
     engine.containers["web"] = inspected("web", Id="another", Config={"User": "nginx"})
     await here.control.meet()
@@ -116,7 +117,7 @@ async def test_the_house_has_it(engine: NginxEngine, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     house = await House.build(settings(engine, tmp_path), State(tmp_path / "state"))
     assert house.board.nginx.version == "1.27.4"
-    assert house.board.nginx.start == "docker start web"
+    assert house.board.nginx.start == START
 
 
 @pytest.mark.parametrize(
