@@ -22,7 +22,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: The kind of thing: route, seen, asks, rival, service, endpoint, left out, container, idle, key,
-            certificate, nginx, problem.
+            certificate, file, nginx, problem.
         says: Its part.
         is_bad: It keeps requests away.
         links: What belongs to it.

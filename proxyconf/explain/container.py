@@ -10,6 +10,7 @@ from msgspec import structs
 from proxyconf.explain.answer import Explanation, Link
 from proxyconf.explain.route import endpoint_link, judged
 from proxyconf.explain.words import container_link, containers_of, problems_of
+from proxyconf.routing.containers import NO_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,11 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     if served:
         verdict = f"{container.name} gets requests"
     else:
-        reasons = [*idle, *(problem.why for problem in problems), *(why for _, why in led)]
+        reasons = [
+            *idle,
+            *(problem.why.removeprefix(NO_REQUESTS) for problem in problems),
+            *(why for _, why in led),
+        ]
         verdict = f"{container.name} gets no requests: " + (
             reasons[0] if reasons else _no_wish(members, routes, proved)
         )

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from proxyconf.explain.answer import Link
+from proxyconf.explain.beside import certificate_links, file_links
 from proxyconf.explain.words import (
     container_link,
     container_of,
@@ -166,11 +167,8 @@ def nginx_links(route: Route, known: Known) -> Iterator[Link]:
     applied, nginx = known.status.applied, known.status.nginx
     if host is None or applied is None:
         return
-    with_it = {part.name for part in host.files if part.kind == "certificate"}
-    for one in known.status.certificates:
-        if one.name in with_it:
-            until = f"for {', '.join(one.names)}, until {moment(one.not_after)}"
-            yield Link(what="certificate", says=f"{one.file}: {until}")
+    yield from certificate_links(host, known)
+    yield from file_links(host, known)
     proved = f"proved by {applied.proof} at {moment(applied.at)}"
     yield Link(what="nginx", says=f"{' and '.join(files)} of {nginx.root}, {applied.digest[:12]}, {proved}")
     names = {route.host, route.service}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,9 @@ class World:
         left_out: A service that nginx does not have, though it has endpoints.
         nginx: What the parts are written for; else they are empty.
         settings: What is set for it.
+        files: Of each host.
+        host_problems: Of each host.
+        now: Unix time of the question.
     """
 
     containers: tuple[Container, ...] = (WEB,)
@@ -63,6 +67,9 @@ class World:
     left_out: str = ""
     nginx: Dialect | None = None
     settings: Nginx = field(default_factory=Nginx)
+    files: tuple[Part, ...] = (Part("certificate", "own", "c-1.pem", b""),)
+    host_problems: tuple[Problem, ...] = ()
+    now: float = AT - 1
 
     def known(self) -> Known:
         listings = [
@@ -93,10 +100,9 @@ class World:
                 for name in ("own", "other")
             ],
         )
-        certificate = Part("certificate", "own", "c-1.pem", b"")
         live = [name for name, of in snapshot.services.items() if of and name != self.left_out]
         hosts = [
-            Part("host", one.host, "h-1.conf", b"", frozenset(live), files=(certificate,))
+            Part("host", one.host, "h-1.conf", b"", frozenset(live), self.files, self.host_problems)
             for one in snapshot.routes
         ]
         services = [Part("service", name, "s-1.conf", b"") for name in live]
@@ -112,7 +118,7 @@ class World:
             since,
             lambda kind, name: parts.get((kind, name)),
             self.nginx.settings if self.nginx else self.settings,
-            AT - 1,
+            self.now,
         )
 
     def explain(self, question: str) -> Explanation:
@@ -155,6 +161,56 @@ def test_the_whole_chain_of_a_host() -> None:
         "parts/h-1.conf and parts/s-1.conf of /state/nginx/nginx.conf, abcdef012345, proved by nonce at"
         " 2027-01-15 08:00:00"
     )
+
+
+def test_an_expired_certificate_is_told_with_its_problem() -> None:
+    problem = Problem("certificate", "/certs/own.crt", "has expired on 2027-01-15 08:00 UTC (renew it)")
+    answer = World(now=AT, problems=(problem,)).explain("a.test")
+    assert said(answer, "certificate") == ["/certs/own.crt: for a.test, expired 2027-01-15 08:00:00"]
+    assert said(answer, "problem") == [f"{problem.where}: {problem.why}"]
+
+
+@pytest.mark.parametrize(
+    ("host_problem", "so"),
+    [("", "is on http only"), ("answers 503, for no certificate is for b.test (put one)", "answers 503")],
+)
+@pytest.mark.parametrize("file", ["/certs/b.test.crt", "/certs/b.test/fullchain.pem"])
+def test_a_host_without_a_certificate_says_so(host_problem: str, so: str, file: str) -> None:
+    """With what is wrong with the one that is called like it."""
+    world = World(
+        (replace(WEB, labels={"proxyconf.host": "b.test"}),),
+        settings=Nginx(tls=Tls(certificates=Path("/certs"))),
+        files=(),
+        problems=(Problem("certificate", file, "is not of the key beside it"),),
+        host_problems=(Problem("host", "b.test", host_problem),),
+    )
+    answer = world.explain("b.test")
+    assert said(answer, "certificate") == [f"none is for it, so it {so}"]
+    assert said(answer, "problem") == [f"{file}: is not of the key beside it"]
+
+
+@pytest.mark.parametrize(
+    ("host", "tls"),
+    [
+        pytest.param("b.test", Tls(), id="no folder"),
+        pytest.param("b.test", Tls(certificates=Path("/certs"), https="off"), id="off"),
+        pytest.param("a.test", Tls(certificates=Path("/certs")), id="one fits"),
+    ],
+)
+def test_a_host_that_wants_no_certificate_says_nothing_of_it(host: str, tls: Tls) -> None:
+    world = World((replace(WEB, labels={"proxyconf.host": host}),), settings=Nginx(tls=tls), files=())
+    assert said(world.explain(host), "certificate") == []
+
+
+def test_the_operators_files_of_a_host_are_told() -> None:
+    """Of one that is refused and left out, too; and the default one only where there is no other."""
+    own, default = "/etc/host.d/a.test.conf", "/etc/host.d/default.conf"
+    refused = Problem("file", "/etc/location.d/a.test.conf", "nginx refuses it: [emerg] x (it is left out)")
+    files = tuple(Part("operator", name, "o-1.conf", b"") for name in (own, default))
+    answer = World(files=files, problems=(refused,)).explain("a.test")
+    assert said(answer, "file") == [own, f"{refused.where}, left out"]
+    assert said(answer, "problem") == [f"{refused.where}: {refused.why}"]
+    assert said(World(files=files[1:]).explain("a.test"), "file") == [default]
 
 
 @pytest.mark.parametrize(
