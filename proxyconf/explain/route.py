@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxyconf.explain.answer import Link
 from proxyconf.explain.beside import certificate_links, file_links
+from proxyconf.explain.wishes import wishes
 from proxyconf.explain.words import (
     container_link,
     container_of,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from proxyconf.explain.answer import Known
     from proxyconf.model import Member, Route
     from proxyconf.nginx.part import Part
-
-_PAIRS = ("users", "request_headers", "response_headers")
 
 
 def judged(route: Route, known: Known) -> tuple[bool, str]:
@@ -64,7 +62,7 @@ def _why_closed(route: Route, part: Part, known: Known) -> str:
 def route_link(route: Route, known: Known) -> Link:
     """Return where a route was seen, what it asks for, and who else wants its place."""
     links = [Link(what="seen", says=f"{route.where}, {source_line(route.source, known)}")]
-    if asked := _options_line(route, known):
+    if asked := wishes(route, known):
         links.append(Link(what="asks", says=asked))
     rivals = [
         Link(what="rival", says=f"{other.where}: yields to it", is_bad=True)
@@ -83,31 +81,6 @@ def _others(route: Route, known: Known) -> Iterator[Route]:
     """Yield all routes for the same host and path."""
     for one in known.claims:
         yield from (other for other in one.routes if other.claim == route.claim)
-
-
-def _options_line(route: Route, known: Known) -> str:
-    """Return what differs from the default, as it is named within."""
-    found = (
-        route.options.location,
-        known.snapshot.hosts.get(route.host),
-        known.snapshot.options.get(route.service),
-    )
-    said = []
-    for options in found:
-        for field in fields(options) if options else ():
-            value = getattr(options, field.name)
-            if value != field.default:
-                said.append(f"{field.name} {_shown(field.name, value)}")
-    return "; ".join(said)
-
-
-def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - of any option
-    """Return an option's value for people: of pairs only the names, for values may be secrets."""
-    if name in _PAIRS:
-        return ", ".join(one for one, _ in value)
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    return f"{value:g}s" if isinstance(value, float) else str(value)
 
 
 def service_link(route: Route, known: Known) -> Link:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from proxyconf.explain.ask import explain
 from proxyconf.model import Container, Entry, Listing, Problem
 from proxyconf.nginx.part import Part
 from proxyconf.nginx.site import Renderer
+from proxyconf.options import HostOptions, LocationOptions, ServiceOptions
 from proxyconf.routing import Reader
+from proxyconf.routing.offered import OPTIONS
 from proxyconf.since import Since
 from proxyconf.snapshot import merge
 from proxyconf.tables import Nginx, Tls
@@ -255,10 +257,39 @@ def test_options_are_told_and_secrets_are_not() -> None:
     answer = World(containers=(replace(WEB, labels=labels), other(3, labels=labels))).explain("a.test/x")
     (asks,) = said(answer, "asks")
     assert asks == (
-        "replace /; read_timeout 300s; allow 10.0.0.0/8, fd00::/8; users joe; request_headers X-Token;"
+        "strip true; read_timeout 300s; allow 10.0.0.0/8, fd00::/8; auth joe; request_header X-Token;"
         " hsts max-age=1; balance least_conn"
     )
     assert all("weight 3, backup" in endpoint for endpoint in said(answer, "endpoint"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "asks"),
+    [
+        ("maintenance", "true", "maintenance true"),
+        ("buffering", "false", "buffering false"),
+        ("replace", '"/v1"', "replace /v1"),
+        ("rate", '"10r/s", "rate_burst": 2', "rate 600r/m; rate_burst 2"),
+        ("rate", '"10r/m"', "rate 10r/m"),
+        ("send_timeout", '"500ms"', "send_timeout 500ms"),
+        ("hsts", '"off"', "hsts off"),
+        ("missing_certificate", '"default"', "missing_certificate default"),
+        ("max_fails", "0", "max_fails 0"),
+        ("proto", '"grpc"', "proto grpc"),
+    ],
+)
+def test_options_are_spelled_as_they_are_written(field: str, value: str, asks: str) -> None:
+    world = World((), keys={"routes/web": f'{{"host": "a.test", "{field}": {value}}}'})
+    assert said(world.explain("a.test"), "asks") == [asks]
+
+
+@pytest.mark.parametrize(
+    ("of", "options"),
+    [("location", LocationOptions), ("host", HostOptions), ("service", ServiceOptions)],
+)
+def test_every_field_has_the_name_of_an_option(of: str, options: type[LocationOptions]) -> None:
+    offered = {option.field for option in OPTIONS.values() if option.of == of}
+    assert {one.name for one in fields(options)} <= offered
 
 
 def test_endpoints_that_are_left_out_say_why() -> None:
