@@ -13,7 +13,7 @@ from proxyconf.explain.words import container_link, containers_of, problems_of
 from proxyconf.routing.containers import NO_REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.explain.answer import Known
@@ -60,7 +60,7 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
             reasons[0] if reasons else _no_wish(members, routes, proved)
         )
     links = [
-        *(structs.replace(endpoint_link(member, member.service, known), links=()) for member in members),
+        *_service_links(members, known),
         *(Link(what="route", says=verdict, is_bad=not good) for good, verdict in verdicts),
         *(
             Link(what="route", says=f"{route.claim} is another one's: {_owner(route, known)}", is_bad=True)
@@ -70,6 +70,14 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     ]
     chain = (container_link(container, known), *links)
     return Explanation(question=question, is_served=served, verdict=verdict, chain=chain)
+
+
+def _service_links(members: Sequence[Member], known: Known) -> Iterator[Link]:
+    """Yield the services that a container is in, each with its endpoints there."""
+    for service in dict.fromkeys(member.service for member in members):
+        own = {member.endpoint.address: member for member in members if member.service == service}
+        links = (structs.replace(endpoint_link(member, service, known), links=()) for member in own.values())
+        yield Link(what="service", says=repr(service), links=tuple(links))
 
 
 def _no_wish(members: Sequence[Member], routes: Sequence[Route], proved: AbstractSet[str]) -> str:

@@ -507,6 +507,24 @@ def test_a_container(question: str) -> None:
     assert said(answer, "route") == ["a.test/ is served, since 2027-01-15 08:00:00"]
 
 
+def test_a_container_is_told_with_its_services() -> None:
+    """An endpoint once for each, for however many hosts it is."""
+    both = replace(WEB, labels={"proxyconf.host": "a.test, b.test", "proxyconf.service": "web"})
+    assert said(World((both,)).explain("web-1"), "service") == ["'web'"]
+    assert len(said(World((both,)).explain("web-1"), "endpoint")) == 1
+    apart = replace(WEB, labels={"proxyconf.host": "a.test, b.test"})
+    answer = World((apart,)).explain("web-1")
+    assert said(answer, "service") == ["'a.test/'", "'b.test/'"]
+    assert len(said(answer, "endpoint")) == 2
+
+
+def test_a_problem_is_told_once() -> None:
+    """Though it is the route's, the endpoint's and the container's."""
+    problem = Problem("route", "container web-1 label proxyconf.host", "is odd (mend it)")
+    answer = World(problems=(problem,)).explain("a.test")
+    assert said(answer, "problem") == [f"{problem.where}: {problem.why}"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -520,6 +538,7 @@ def test_a_container_that_gets_no_requests(changes: dict[str, object], why: str)
     answer = World(containers=(replace(WEB, **changes),)).explain("web-1")  # type: ignore[arg-type]
     assert not answer.is_served
     assert answer.verdict.startswith("web-1 gets no requests: ")
+    assert answer.verdict.count("gets no requests") == 1
     assert why in answer.verdict
 
 
