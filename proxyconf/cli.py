@@ -179,7 +179,8 @@ def check(load: Load) -> None:
     Example:
       proxyconf check -c /etc/proxyconf/proxyconf.toml
 
-    Exit codes: 0 all is well; 1 nginx is missing or refuses the file; 2 a mistake in the configuration.
+    Exit codes: 0 all is well; 1 nginx is missing or refuses the file (one of host.d or
+    location.d is only a warning: it is set aside); 2 a mistake in the configuration.
     """
     _check(with_sources(load))
 
@@ -197,8 +198,11 @@ def _check(settings: Settings) -> None:
     if found.templates:
         click.echo(f"templates: {found.templates}")
     if settings.tables.nginx.mode != "none":
-        for line in asyncio.run(preview.check_site(settings)):
-            click.echo(line)
+        site = asyncio.run(preview.check_site(settings))
+        _say("warning", *site.refused)
+        if site.nginx:
+            click.echo(f"nginx: {site.nginx}")
+        click.echo(f"site: {site.site}")
 
 
 for command in (inspection.plan, inspection.doctor):

@@ -135,12 +135,12 @@ async def _refusals(settings: Settings, snapshot: Snapshot) -> Sequence[str]:
     if settings.tables.nginx.via.container:
         return ()
     try:
-        await check_snapshot(settings, snapshot)
+        verdict = await check_snapshot(settings, snapshot)
     except RefusedError as exc:
         return (f"nginx would refuse this, so that what is to blame would be set aside: {exc}",)
     except (CommandError, StateError) as exc:
         return (f"nginx can't be asked about it: {exc}",)
-    return ()
+    return tuple(map(str, verdict.refused))
 
 
 async def _wanted(

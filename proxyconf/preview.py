@@ -16,9 +16,12 @@ from proxyconf.design import follow
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.groups.draft import drafts
 from proxyconf.intake import Intake
+from proxyconf.model import Problem
 from proxyconf.nginx.addition_folders import AdditionFolders
 from proxyconf.nginx.additions import with_originals
+from proxyconf.nginx.blame import accused
 from proxyconf.nginx.build import Build
+from proxyconf.nginx.control import first_complaint
 from proxyconf.nginx.here import open_nginx
 from proxyconf.nginx.reach import reach_nginx, with_certificates
 from proxyconf.resources.folder import Resources, read_resources
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from proxyconf.config import Settings
     from proxyconf.groups.draft import Draft
-    from proxyconf.model import Problem, Snapshot
+    from proxyconf.model import Snapshot
     from proxyconf.nginx.additions import Additions
     from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.part import Part
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 _NONCE = "preview"
 _OPERATORS = ("main.d", "http.d")
+_ASIDE = "it is set aside; its last good form serves, if there is one"
 _FATES = ("would change", "can't be rendered", "can't be written", "set aside")
 
 
@@ -218,51 +222,93 @@ def _compile(settings: Settings, resources: Resources) -> Iterator[str]:
             yield str(exc)
 
 
-async def check_site(settings: Settings) -> Sequence[str]:
-    """Ask nginx what it is, and about the site that was saved last.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What nginx says of a site that it takes.
 
-    Returns:
-        What is well, a line each.
+    Attributes:
+        build: What it is; None where that is not known.
+        refused: Operators' files that it refuses, without which it takes the rest.
+    """
+
+    build: Build | None
+    refused: Sequence[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCheck:
+    """What `check_site` has found.
+
+    Attributes:
+        nginx: What it is, in words; "" where that is not known.
+        site: What it takes, in words.
+        refused: As of a `Verdict`.
+    """
+
+    nginx: str
+    site: str
+    refused: Sequence[Problem]
+
+
+async def check_site(settings: Settings) -> SiteCheck:
+    """Ask nginx what it is, and about the site that was saved last.
 
     Raises:
         CommandError: nginx's program can't be run.
         RefusedError: nginx refuses the site.
     """
     snapshot = await asyncio.to_thread(_saved, settings)
-    build = await check_snapshot(settings, snapshot)
-    saved = (
-        f"{len(snapshot.routes)} routes, as saved by the last run" if snapshot.routes else "without routes"
+    verdict = await check_snapshot(settings, snapshot)
+    build, count = verdict.build, len(snapshot.routes)
+    routes = f"{count} {'route' if count == 1 else 'routes'}, as saved by the last run"
+    return SiteCheck(
+        nginx=f"{build.flavour} {'.'.join(map(str, build.version))}" if build else "",
+        site=f"nginx takes it ({routes if count else 'without routes'})",
+        refused=verdict.refused,
     )
-    lines = [f"nginx: {build.flavour} {'.'.join(map(str, build.version))}"] if build else []
-    return [*lines, f"site: nginx takes it ({saved})"]
 
 
-async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Build | None:
-    """Ask nginx about the site for *snapshot*; return what it is, where that is known.
+async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Verdict:
+    """Ask nginx about the site for *snapshot*.
 
     Raises:
         CommandError: nginx's program can't be run.
-        RefusedError: nginx refuses the site.
+        RefusedError: nginx refuses the site, and not for an operator's file of some host.
     """
     real = state_path(settings) / "nginx"
     with _folder_to_check_in(settings, real) as folder:
         nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
         await nginx.control.meet()
-        site = nginx.renderer().render(snapshot, additions=await _additions(settings))
-        write(folder, _files(nginx.folder, site, site.parts))
         (folder / "temp").mkdir()
         for name in _OPERATORS:
             if os.access(real / name, os.R_OK | os.X_OK):
                 (folder / name).symlink_to(real / name)
-        try:
-            await nginx.control.check(nginx.folder.root)
-        except RefusedError as exc:  # what it names must still be there when it is read
-            said = with_originals(str(exc), site.parts, site.dialect.parts_folder)
-            for part in site.parts:
-                # such a file is not there any more, or never was where it is to be
-                said = said.replace(f"{site.dialect.parts_folder}/{part.file}", f"{part.kind} {part.name}")
-            raise RefusedError(said.replace(str(folder), str(real)), exc.output) from exc
-        return nginx.control.build
+        additions, refused = await _additions(settings), list[Problem]()
+        while True:
+            site = nginx.renderer().render(snapshot, additions=additions)
+            write(folder, _files(nginx.folder, site, site.parts))
+            try:
+                await nginx.control.check(nginx.folder.root)
+            except RefusedError as exc:  # what it names must still be there when it is read
+                files = [part for part in accused(exc.output, site.parts) if part.kind == "operator"]
+                if not files:
+                    said = _in_place(str(exc), site).replace(str(folder), str(real))
+                    raise RefusedError(said, exc.output) from exc
+                why = with_originals(first_complaint(exc.output), site.parts, site.dialect.parts_folder)
+                refused += [
+                    Problem("file", part.name, f"nginx refuses it: {why} ({_ASIDE})") for part in files
+                ]
+                additions = additions.without({part.name: None for part in files})
+            else:
+                return Verdict(nginx.control.build, refused)
+
+
+def _in_place(text: str, site: Site) -> str:
+    """Return what nginx has said, with names for parts, which are not there any more, or never were."""
+    text = with_originals(text, site.parts, site.dialect.parts_folder)
+    for part in site.parts:
+        text = text.replace(f"{site.dialect.parts_folder}/{part.file}", f"{part.kind} {part.name}")
+    return text
 
 
 @contextmanager

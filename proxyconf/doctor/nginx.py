@@ -160,8 +160,10 @@ async def _site(settings: Settings, here: Here) -> Findings:
         yield ok("site", f"{nginx.conf} includes us")
         if not os.access(here.folder.path, os.F_OK):
             return  # as long as it is not there, no include leads into it
-    for line in (await check_site(settings))[1:]:
-        yield ok("site", line.removeprefix("site: "))
+    found = await check_site(settings)
+    for problem in found.refused:
+        yield of_message("warning", "site", str(problem))
+    yield ok("site", found.site)
 
 
 async def _problems(here: Here) -> Findings:

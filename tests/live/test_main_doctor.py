@@ -73,7 +73,7 @@ def test_all_is_well(keys: Keys) -> None:
             f"ok: its master, pid {pid}, runs, and may be told to reload",
             "ok: it serves what was applied last, and proves it",
         ]
-        assert found["site"] == ["ok: nginx takes it (1 routes, as saved by the last run)"]
+        assert found["site"] == ["ok: nginx takes it (1 route, as saved by the last run)"]
         assert found["listen"] == [f"ok: 127.0.0.1:{proxy.port} is held by nginx, pid {pid}"]
         assert found["files"][0].startswith("ok: nginx's workers may open ")
         listed, member, cluster, clock = found["etcd"]

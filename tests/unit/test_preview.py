@@ -131,10 +131,8 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
 async def test_check_of_a_new_installation(installed: Installed) -> None:
     settings = installed.settings()
     assert preview.read(settings) == preview.Reading(["file"], templates=0, mistakes=[], warnings=[])
-    assert await preview.check_site(settings) == [
-        "nginx: nginx 1.22.1",
-        "site: nginx takes it (without routes)",
-    ]
+    found = await preview.check_site(settings)
+    assert found == preview.SiteCheck("nginx 1.22.1", "nginx takes it (without routes)", [])
     assert not installed.state.exists()
 
 
@@ -146,12 +144,34 @@ async def test_check_takes_what_the_last_run_saved(installed: Installed) -> None
         (installed.state / "nginx" / name / "mine.conf").write_text(f"# mine in {name}\n")
     seen = installed.path / "seen"
     installed.nginx(f'while [ "$1" != -c ]; do shift; done; cd "$(dirname "$2")"; cat "$2" */*.conf > {seen}')
-    lines = await preview.check_site(installed.settings())
-    assert lines[-1] == "site: nginx takes it (1 routes, as saved by the last run)"
+    checked = await preview.check_site(installed.settings())
+    assert checked.site == "nginx takes it (1 route, as saved by the last run)"
     text = seen.read_text()
     for found in ("10.0.0.2:80", "web.test", "# mine in main.d", "# mine in http.d"):
         assert found in text
     assert not (installed.state / "nginx" / "nginx.conf").exists()
+
+
+async def test_check_sets_a_hosts_file_aside(installed: Installed) -> None:
+    """It holds up nobody else, so it is no error; another one of them is found, too."""
+    save(installed)
+    files = [installed.state / "nginx" / name / "web.test.conf" for name in ("host.d", "location.d")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("oops;\n")
+    installed.nginx(
+        'while [ "$1" != -c ]; do shift; done; cd "$(dirname "$2")"\n'
+        "hosts=$(grep -o 'parts/h-[0-9a-f]*.conf' nginx.conf)\n"
+        "file=$(grep -ho 'parts/o-[0-9a-f]*.conf' $hosts | head -n 1); [ \"$file\" ] || exit 0\n"
+        'echo "nginx: [emerg] unknown directive \\"oops\\" in $PWD/$file:1" >&2; exit 1'
+    )
+    found = await preview.check_site(installed.settings())
+    assert found.site == "nginx takes it (1 route, as saved by the last run)"
+    assert sorted(map(str, found.refused)) == [
+        f'file {file}: nginx refuses it: unknown directive "oops" in {file}:1'
+        " (it is set aside; its last good form serves, if there is one)"
+        for file in files
+    ]
 
 
 @pytest.mark.parametrize(

@@ -169,8 +169,8 @@ async def test_a_check_is_made_in_the_shared_folder(engine: NginxEngine, tmp_pat
     with pytest.raises(StateError, match=r"make a folder in .*/state/nginx: No such file .* ever run"):
         await preview.check_site(wanted)
     (tmp_path / "state" / "nginx").mkdir(parents=True)
-    lines = await preview.check_site(wanted)
-    assert lines == ["nginx: nginx 1.27.4", "site: nginx takes it (without routes)"]
+    found = await preview.check_site(wanted)
+    assert found == preview.SiteCheck("nginx 1.27.4", "nginx takes it (without routes)", [])
     assert asked[-1].startswith(f"{tmp_path}/state/nginx/proxyconf-check-")
     assert list((tmp_path / "state" / "nginx").iterdir()) == []
 
