@@ -90,7 +90,7 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
     if asked.verify_client is None and certificates.has_own_authority(host, asked.certificate):
         why = f"asks no client for a certificate, though there is {certificate.name}.ca.crt"
         problems.append(Problem("host", host, f"{why} (set verify_client to on, or to off)"))
-    problems += [Problem("host", host, why) for why in _shared(asked, dialect)]
+    problems += [Problem("host", host, why) for why in (*_shared(asked, dialect), *_unsent(asked, https))]
     return Standing(https, certificate.part, authority, closed, tuple(problems))
 
 
@@ -103,6 +103,16 @@ def _shared(asked: HostOptions, dialect: Dialect) -> Iterator[str]:
         yield f"has the TLS policy {shared!r}, as all others (set [nginx.tls] policy to {policy!r}, for all)"
     if asked.http2 is False and dialect.settings.tls.http2 and not dialect.build.http2_by_host:
         yield "speaks HTTP/2 as all others: this nginx knows it by address only (install 1.25.1 or newer)"
+
+
+def _unsent(asked: HostOptions, https: Https) -> Iterator[str]:
+    """Yield what a host asks for and does not have, for nobody is sent to https."""
+    if https == "both":
+        mend = "for https is 'both': nobody is sent there (let https be redirect, or only, or ask for none)"
+        if asked.hsts:
+            yield f"sends no Strict-Transport-Security (hsts), {mend}"
+        if asked.other_redirect_status != AS_USUAL.other_redirect_status:
+            yield f"has no redirect to https (https_redirect_status), {mend}"
 
 
 def _without(host: str, asked: HostOptions, why: str, *, https: Https) -> Standing:

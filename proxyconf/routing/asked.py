@@ -63,7 +63,8 @@ def options_of(
     return NONE if found == NONE else found
 
 
-_OF_HTTPS = ("certificate", "http2", "tls_policy", "verify_client")
+# with "both", the last two have no effect either: a problem (`nginx.tls`), for it leaves nobody unprotected
+_OF_HTTPS = ("certificate", "http2", "tls_policy", "verify_client", "hsts", "https_redirect_status")
 _Clash = tuple[str, bool, str]
 """An option, whether it is at odds with the others, and how."""
 
@@ -93,11 +94,7 @@ def _clashes(asked: Mapping[str, Any], path: str, spell: Callable[[str], str]) -
 def _host_clashes(asked: Mapping[str, Any], spell: Callable[[str], str]) -> tuple[_Clash, ...]:
     https = asked.get("https")
     plain = f"has no effect beside {spell('https')}: with 'off', the host is on http only (delete one)"
-    unsent = f"has no effect beside {spell('https')} {https}: nobody is sent to https (delete one of them)"
-    return (
-        *((option, https == "off", plain) for option in _OF_HTTPS),
-        *((option, https in ("off", "both"), unsent) for option in ("hsts", "https_redirect_status")),
-    )
+    return tuple((option, https == "off", plain) for option in _OF_HTTPS)
 
 
 def _service_clashes(asked: Mapping[str, Any], spell: Callable[[str], str]) -> tuple[_Clash, ...]:

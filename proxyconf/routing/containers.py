@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxyconf.errors import BadValueError
 from proxyconf.model import Claims, Endpoint, Idle, Member, Named, Problem, Route
 from proxyconf.routing.addresses import locate
+from proxyconf.routing.beside import beside
 from proxyconf.routing.labels import ENABLE, Wishes, read_labels
-from proxyconf.routing.nginx_proxy import beside, read_variables
+from proxyconf.routing.nginx_proxy import names_host, read_variables
 from proxyconf.routing.ruled import Ruling, rule_on
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _IDLE = {
 }
 _REMOVED = "it was removed a moment ago (its hosts stay known for a minute, as it may be replaced)"
 _SERVING = ("", "healthy")
+NO_REQUESTS = "gets no requests: "
 _UNHEALTHY = "it is unhealthy (see its health check: docker inspect)"
 
 
@@ -158,7 +160,8 @@ def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen
 
 def _wishes(container: Container, ruling: Ruling) -> Wishes:
     """Return what labels and variables of a container ask for."""
-    labels = read_labels(container.name, container.labels, ruled=ruling.host)
+    has_variables = names_host(container.env)
+    labels = read_labels(container.name, container.labels, ruled=ruling.host, completing=has_variables)
     if not labels.enabled:
         return labels
     variables = read_variables(container.name, container.env, container.labels)
@@ -184,16 +187,16 @@ def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
     """Return why a container that runs, more or less, gets no requests; "" where that is to be expected."""
     if container.probation_s:
         return (
-            f"gets no requests: it ended again and again, each time within {container.probation_s:g} s"
+            f"{NO_REQUESTS}it ended again and again, each time within {container.probation_s:g} s"
             " (see docker logs; it gets them once it has run for that long)"
         )
     if container.state in _SIDELINED:
-        return f"gets no requests: {_SIDELINED[container.state]}"
+        return f"{NO_REQUESTS}{_SIDELINED[container.state]}"
     if container.state != "running" or container.health != "unhealthy":
         return ""
     asked = {wish.health for wish in wishes}
     if "require" in asked:
-        return f"gets no requests: {_UNHEALTHY}"
+        return f"{NO_REQUESTS}{_UNHEALTHY}"
     return f"gets requests only where no other endpoint serves: {_UNHEALTHY}" if "prefer" in asked else ""
 
 

@@ -13,6 +13,9 @@
     proxyconf.NAME.host, proxyconf.NAME.port    a further route of the same container; what it does not say of
                                                 the endpoint and its service, the labels without a NAME say
 
+Without `proxyconf.host` and `proxyconf.service`, labels without a NAME complete what variables ask for
+(`beside.beside`).
+
 Labels are set when a container is made and never change, so there is no last good form to keep: a route with
 a bad label is left out. A route counts as long as its container exists, the endpoint while the container runs
 and, unless it says otherwise, is healthy.
@@ -97,11 +100,16 @@ class Wishes:
 
     Attributes:
         enabled: Otherwise nothing counts that the container says, not here and not elsewhere.
+        faulty: Our labels that are bad, as people are shown them: nobody knows what they were to protect.
+        completing: What labels with neither a NAME nor a host say of the hosts that variables name: option to
+            value, as it was read.
     """
 
     wishes: tuple[Wish, ...] = ()
     problems: tuple[Problem, ...] = ()
     enabled: bool = True
+    faulty: tuple[str, ...] = ()
+    completing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def names_host(labels: Mapping[str, str]) -> bool:
@@ -109,36 +117,46 @@ def names_host(labels: Mapping[str, str]) -> bool:
     return any(label.startswith(PREFIX) and _parts(label)[1] == "host" for label in labels)
 
 
-def read_labels(container: str, labels: Mapping[str, str], *, ruled: str = "") -> Wishes:
+def read_labels(
+    container: str, labels: Mapping[str, str], *, ruled: str = "", completing: bool = False
+) -> Wishes:
     """Read the labels of the container that is called *container*.
 
     Args:
         container: Its name.
         labels: They.
         ruled: The host that the host rule gives it, as they name none; "" for none.
+        completing: Variables name hosts, which labels without a NAME and a host are for.
     """
     groups: dict[str, _Group] = {"": _Group()}
-    problems = []
+    faults: list[tuple[str, BadValueError]] = []
     for label in sorted(label for label in labels if label.startswith(PREFIX)):
         try:
             _take(label, labels[label].strip(), groups)
         except BadValueError as exc:
-            problems.append(_problem(container, label, exc))
+            faults.append((label, exc))
     unnamed = groups[""]
     if not unnamed.good.pop("enable", True):
         return Wishes(enabled=False)
     if "enable" in unnamed.bad:
-        return Wishes(problems=tuple(problems), enabled=False)
+        return Wishes(problems=_problems(container, faults), enabled=False)
     if ruled:
         unnamed.good["host"] = (ruled,)
+    completing = completing and unnamed.good.keys().isdisjoint(_LEADING)
     wishes: list[Wish] = []
     for name in sorted(groups):
         try:
-            if (wish := _wish(name, groups)) and (wish := _without_claimed(wish, wishes)):
+            wish = None if completing and not name else _wish(name, groups)
+            if wish and (wish := _without_claimed(wish, wishes)):
                 wishes.append(replace(wish, by_rule=True) if ruled and wish.hosts else wish)
-        except _LabelError as exc:
-            problems.append(_problem(container, exc.label, exc))
-    return Wishes(tuple(wishes), tuple(problems))
+        except LabelError as exc:
+            faults.append((exc.label, exc))
+    return Wishes(
+        tuple(wishes),
+        _problems(container, faults),
+        faulty=tuple(_shown(label) for label, _ in faults),
+        completing=unnamed.good if completing else {},
+    )
 
 
 @dataclass(slots=True)
@@ -156,7 +174,7 @@ class _Group:
     pairs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-class _LabelError(BadValueError):
+class LabelError(BadValueError):
     """A label says what can't be, together with the others."""
 
     def __init__(self, label: str, why: str) -> None:
@@ -215,7 +233,7 @@ def _wish(name: str, groups: Mapping[str, _Group]) -> Wish | None:
     """Return what a group asks for; None if it is nothing, or not clear because of a bad label.
 
     Raises:
-        _LabelError: It lacks what gives its labels an effect, or they contradict each other.
+        LabelError: It lacks what gives its labels an effect, or they contradict each other.
     """
     own, common = groups[name].good, groups[""]
     if groups[name].bad or (common.bad & _SHARED) - own.keys():
@@ -228,14 +246,14 @@ def _wish(name: str, groups: Mapping[str, _Group]) -> Wish | None:
         name, **{_FIELDS.get(option, option): asked[option] for option in asked.keys() & _OF_LABELS.keys()}
     )
     if not wish.hosts:
-        _refuse_idle(wish, own.keys(), _SHARED if is_shared else _OF_THE_ENDPOINT)
+        _refuse_idle(wish, own.keys(), _SHARED if is_shared else OF_THE_ENDPOINT)
         return wish
     options = {option: asked[option] for option in asked.keys() & OPTIONS.keys()}
     try:
         wish = replace(wish, options=options_of(options, wish.path, own=own.keys(), spell=wish.label))
     except OptionError as exc:
-        raise _LabelError(wish.label(exc.option), str(exc)) from exc
-    _refuse_backup(wish)
+        raise LabelError(wish.label(exc.option), str(exc)) from exc
+    refuse_backup(wish)
     return wish
 
 
@@ -244,14 +262,18 @@ def _refuse_idle(wish: Wish, own: AbstractSet[str], ours: AbstractSet[str]) -> N
     idle = own - ours - {"service"}
     if idle or not wish.service:
         option = min(idle or own)
-        raise _LabelError(wish.label(option), f"has no effect without a host (set {wish.label('host')})")
+        raise LabelError(wish.label(option), f"has no effect without a host (set {wish.label('host')})")
 
 
-def _refuse_backup(wish: Wish) -> None:
-    """Refuse what nginx does: its whole configuration would fail."""
+def refuse_backup(wish: Wish) -> None:
+    """Refuse what nginx does: its whole configuration would fail.
+
+    Raises:
+        LabelError: The wish has a backup, and a balance that knows none.
+    """
     balance = wish.options.service.balance
     if wish.backup and balance.startswith(("ip_hash", "hash:")):
-        raise _LabelError(
+        raise LabelError(
             wish.label("backup"),
             f"contradicts {wish.label('balance')}: nginx has no backup with {balance} (delete one of them)",
         )
@@ -261,14 +283,14 @@ def _without_claimed(wish: Wish, earlier: Iterable[Wish]) -> Wish | None:
     """Leave out the hosts for which the same container has asked already; None if none is left.
 
     Raises:
-        _LabelError: It has asked for something else there.
+        LabelError: It has asked for something else there.
     """
     left = wish.hosts
     for other in earlier:
         for host in set(wish.hosts) & set(other.hosts) if other.path == wish.path else ():
             if _target(wish, host) != _target(other, host) or wish.options != other.options:
                 differs = "leads elsewhere" if wish.options == other.options else "has other options"
-                raise _LabelError(
+                raise LabelError(
                     wish.label("host"),
                     f"contradicts {other.label('host')}: {host}{wish.path} {differs} there"
                     " (delete one of them)",
@@ -281,9 +303,14 @@ def _target(wish: Wish, host: str) -> tuple[object, ...]:
     return wish.service_of(host), wish.port, wish.network, wish.weight, wish.backup, wish.health
 
 
-def _problem(container: str, label: str, reason: BadValueError) -> Problem:
-    shown = label if label.isprintable() else values.shown(label)
-    return Problem("container", f"{container} label {shown}", str(reason))
+def _problems(container: str, faults: Iterable[tuple[str, BadValueError]]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem("container", f"{container} label {_shown(label)}", str(why)) for label, why in faults
+    )
+
+
+def _shown(label: str) -> str:
+    return label if label.isprintable() else values.shown(label)
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -317,7 +344,8 @@ _OF_LABELS: dict[str, Callable[[str], object]] = {
     "enable": forms.switch,
 }
 _FIELDS = {"host": "hosts"}
-_OF_THE_ENDPOINT = {"port", "network", "weight", "backup", "health"}
-_SHARED = _OF_THE_ENDPOINT | OF_THE_SERVICE
+_LEADING = {"host", "service"}  # with one of them, labels are of a route or a service of their own
+OF_THE_ENDPOINT = {"port", "network", "weight", "backup", "health"}
+_SHARED = OF_THE_ENDPOINT | OF_THE_SERVICE
 _KEYED = {name for name, option in OPTIONS.items() if option.is_keyed}
 _READERS = _OF_LABELS | {name: option.read for name, option in OPTIONS.items()}

@@ -27,25 +27,20 @@ from proxyconf.model import Problem
 from proxyconf.options import NONE, HostOptions, LocationOptions, Options, ServiceOptions
 from proxyconf.routing import forms
 from proxyconf.routing import nginx_proxy_settings as settings
+from proxyconf.routing.labels import PREFIX as OURS
 from proxyconf.routing.labels import Wish, Wishes
 from proxyconf.routing.nginx_proxy_settings import LABELS, PREFIX, VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from proxyconf.routing.nginx_proxy_settings import Protocol
     from proxyconf.sources._file_nodes import Remark, Tree
 
 _HOST = "VIRTUAL_HOST"
-_MULTIPORTS = "VIRTUAL_HOST_MULTIPORTS"
+MULTIPORTS = "VIRTUAL_HOST_MULTIPORTS"
 _TEXT_LIMIT = 65_536
 _ROUTES_LIMIT = 1_000  # YAML's aliases make many out of few
-
-# what keeps strangers out: the setting, our own option for it, an example of that, and what is asked for
-_CLOSING: tuple[tuple[str, str, str, Callable[[Options], object]], ...] = (
-    ("variable NETWORK_ACCESS", "allow", ",".join(settings.INTERNAL), lambda asked: asked.location.allow),
-    (f"label {PREFIX}ssl_verify_client", "verify_client", "on", lambda asked: asked.host.verify_client),
-)
 
 _T = TypeVar("_T")
 
@@ -56,19 +51,27 @@ class VariableWish(Wish):
 
     Attributes:
         variable: The one that names the hosts.
+        has_label_port: A label of ours says the port.
     """
 
     variable: str = _HOST
+    has_label_port: bool = False
+
+    def label(self, option: str) -> str:
+        """Return the label that completes this with *option*: one without a NAME."""
+        return OURS + option
 
     def setting(self, option: str) -> str:
         """Return what sets *option*, for people."""
+        if option == "port" and self.has_label_port:
+            return f"label {self.label(option)}"
         alone = option == "port" and self.variable == _HOST
         return f"variable {'VIRTUAL_PORT' if alone else self.variable}"
 
 
 def names_host(env: Mapping[str, str]) -> bool:
     """Tell whether variables name a host, be it a bad one."""
-    return any(env.get(name, "").strip() for name in (_HOST, _MULTIPORTS))
+    return any(env.get(name, "").strip() for name in (_HOST, MULTIPORTS))
 
 
 def read_variables(container: str, env: Mapping[str, str], labels: Mapping[str, str]) -> Wishes:
@@ -79,41 +82,8 @@ def read_variables(container: str, env: Mapping[str, str], labels: Mapping[str, 
     given |= {name: text for name, text in labels.items() if name.startswith(PREFIX)}
     reading = _Reading(container, given)
     options = _options(reading)
-    wishes = tuple((_multiports if _MULTIPORTS in given else _single)(reading, options))
+    wishes = tuple((_multiports if MULTIPORTS in given else _single)(reading, options))
     return Wishes(() if reading.unclear else wishes, tuple(reading.problems))
-
-
-def beside(container: str, labels: Wishes, variables: Wishes) -> Wishes:
-    """Return what both ask for; of a host and path that both claim, our own labels say all.
-
-    Args:
-        container: The name of the one that has both.
-        labels: What our own ask for.
-        variables: What `read_variables` returned.
-    """
-    claimed = {(host, wish.path) for wish in labels.wishes for host in wish.hosts}
-    rest = (
-        replace(wish, hosts=tuple(host for host in wish.hosts if (host, wish.path) not in claimed))
-        for wish in variables.wishes
-    )
-    wishes = (*labels.wishes, *(wish for wish in rest if wish.hosts))
-    opened = tuple(_opened(container, labels.wishes, variables.wishes))
-    return Wishes(wishes, labels.problems + variables.problems + opened)
-
-
-def _opened(container: str, labels: Iterable[Wish], variables: Iterable[Wish]) -> Iterator[Problem]:
-    """Yield what of *variables* kept strangers out, and is not said by the *labels* in their place."""
-    for setting, option, example, asked_of in _CLOSING:
-        closing = [wish for wish in variables if asked_of(wish.options)]
-        for own in labels:
-            hosts = {host for wish in closing if wish.path == own.path for host in wish.hosts}
-            if (claimed := hosts.intersection(own.hosts)) and asked_of(own.options) in ((), None):
-                routes = ", ".join(f"{host}{own.path}" for host in sorted(claimed))
-                why = (
-                    f"does not count for {routes}, of which {own.setting('host')} and those beside it say all"
-                )
-                mend = f"set the label {own.label(option)}, for example to {example}, or delete this"
-                yield Problem("container", f"{container} {setting}", f"{why} ({mend})")
 
 
 @dataclass(slots=True)
@@ -204,24 +174,24 @@ def _single(reading: _Reading, options: Options) -> Iterator[Wish]:
 def _multiports(reading: _Reading, options: Options) -> Iterator[Wish]:
     """Return what VIRTUAL_HOST_MULTIPORTS asks for; an entry that can't be read does not cost the others."""
     try:
-        tree, remarks = _composed(reading.given[_MULTIPORTS])
+        tree, remarks = _composed(reading.given[MULTIPORTS])
     except BadValueError as exc:
-        reading.refuse(_MULTIPORTS, str(exc))
+        reading.refuse(MULTIPORTS, str(exc))
         return
     for line, why in remarks:
-        reading.refuse(_MULTIPORTS, f"line {line}: {why}")
+        reading.refuse(MULTIPORTS, f"line {line}: {why}")
     claimed: set[tuple[str, str]] = set()
     for count, (name, path, entry) in enumerate(_entries(tree)):
         if count == _ROUTES_LIMIT:
-            reading.refuse(_MULTIPORTS, f"has more than {_ROUTES_LIMIT} paths (use several containers)")
+            reading.refuse(MULTIPORTS, f"has more than {_ROUTES_LIMIT} paths (use several containers)")
             return
         try:
             host, target = settings.host(name), _target(path, entry)
             _claim(claimed, (host, target.path))
         except BadValueError as exc:
-            reading.refuse(_MULTIPORTS, f"{values.shown(name + path)}: {exc}")
+            reading.refuse(MULTIPORTS, f"{values.shown(name + path)}: {exc}")
             continue
-        yield target.wish(_MULTIPORTS, (host,), options)
+        yield target.wish(MULTIPORTS, (host,), options)
 
 
 def _claim(claimed: set[tuple[str, str]], claim: tuple[str, str]) -> None:

@@ -262,6 +262,15 @@ def test_a_mere_member_may_share_its_options() -> None:
     assert [(wish.name, wish.options.service.protocol) for wish in asked] == [("", "http"), ("api", "grpc")]
 
 
+def test_what_is_asked_of_https_alone_does_not_cost_the_route_where_http_is_there_too() -> None:
+    """Nobody is unprotected for it: it is a problem of the host's (`nginx.tls`)."""
+    options = {"https": "both", "hsts": "max-age=9", "https_redirect_status": "308"}
+    labels = {"host": "a.test"} | options
+    found = read_labels("web-1", {f"proxyconf.{name}": text for name, text in labels.items()})
+    assert found.problems == ()
+    assert found.wishes[0].options.host.hsts == "max-age=9"
+
+
 @pytest.mark.parametrize(
     ("labels", "label", "why"),
     [

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from proxyconf import values
 from proxyconf.model import Claims, Container, Listing
-from proxyconf.options import HostOptions, LocationOptions, Options, ServiceOptions
+from proxyconf.options import HostOptions, LocationOptions, Options, Rate, ServiceOptions
+from proxyconf.routing.beside import beside
 from proxyconf.routing.containers import Containers
 from proxyconf.routing.labels import Wishes, read_labels
-from proxyconf.routing.nginx_proxy import VariableWish, beside, read_variables
+from proxyconf.routing.nginx_proxy import VariableWish, read_variables
 from proxyconf.routing.nginx_proxy_settings import INTERNAL, LABELS, PREFIX, VARIABLES, Protocol
 from proxyconf.snapshot import merge
 from proxyconf.sources import _docker_reading
@@ -62,6 +63,10 @@ def one_of_several(host: str, path: str = "/", port: int = 0, options: Options =
 
 def at(new: str) -> Options:
     return Options(LocationOptions(replace=new))
+
+
+def at_location(**asked: Any) -> Options:  # noqa: ANN401 - of any field
+    return Options(LocationOptions(**asked))
 
 
 def spoken(protocol: Protocol, root: str = "") -> Options:
@@ -445,13 +450,226 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 
 def test_our_labels_say_all_of_what_they_claim_too() -> None:
-    labels = read_labels("web-1", {"proxyconf.host": "a.test", "proxyconf.port": "81", "proxyconf.x.y": ""})
+    labels = read_labels("web-1", {"proxyconf.host": "a.test", "proxyconf.port": "81"})
     variables = read({"VIRTUAL_HOST": "a.test,b.test", "VIRTUAL_PORT": "82", "CERT_NAME": "/"})
     both = beside("web-1", labels, variables)
     assert both.wishes == (*labels.wishes, single("b.test", port=82))
     assert both.problems == labels.problems + variables.problems
     assert beside("web-1", labels, read({})).wishes == labels.wishes
     assert beside("web-1", Wishes(), variables) == variables
+
+
+AUTH = "joe:$apr1$ab$0123456789abcdefghijkl"
+JOE = (("joe", "$apr1$ab$0123456789abcdefghijkl"),)
+
+
+def completed(env: dict[str, str], ours: dict[str, str], theirs: dict[str, str] | None = None) -> Wishes:
+    """Return what variables and labels come to, where these name no host."""
+    labels = {f"proxyconf.{name}": text for name, text in ours.items()}
+    return beside("web-1", read_labels("web-1", labels, completing=True), read(env, theirs))
+
+
+@pytest.mark.parametrize(
+    ("env", "ours", "expected"),
+    [
+        pytest.param({}, {"auth": AUTH}, single("a.test", options=at_location(users=JOE)), id="auth"),
+        pytest.param(
+            {"NETWORK_ACCESS": "internal"},
+            {"allow": "192.0.2.0/24", "deny": "192.0.2.1"},
+            single("a.test", options=at_location(allow=("192.0.2.0/24",), deny=("192.0.2.1/32",))),
+            id="a label wins",
+        ),
+        pytest.param(
+            {"NETWORK_ACCESS": "internal"},
+            {"rate": "60r/m", "rate_burst": "5"},
+            single("a.test", options=at_location(allow=INTERNAL, rate=Rate(60, 5))),
+            id="a variable stays",
+        ),
+        pytest.param(
+            {"VIRTUAL_PATH": "/x", "VIRTUAL_DEST": "/y"},
+            {"redirect": "https://b.test"},
+            single("a.test", path="/x", options=at_location(redirect="https://b.test")),
+            id="redirect",
+        ),
+        pytest.param(
+            {"VIRTUAL_PATH": "/x"},
+            {"strip": "true"},
+            single("a.test", path="/x", options=at("/")),
+            id="strip",
+        ),
+        pytest.param(
+            {"VIRTUAL_PROTO": "fastcgi"},
+            {"root": "/srv"},
+            single("a.test", options=spoken("fastcgi", "/srv")),
+            id="root",
+        ),
+        pytest.param(
+            {"VIRTUAL_PROTO": "https"},
+            {"verify": "true"},
+            single("a.test", options=Options(service=ServiceOptions(protocol="https", verify=True))),
+            id="beside a protocol",
+        ),
+        pytest.param(
+            {"VIRTUAL_PROTO": "fastcgi"}, {"proto": "http"}, single("a.test"), id="another protocol"
+        ),
+        pytest.param(
+            {"VIRTUAL_PORT": "81"},
+            {"port": "82", "network": "x", "weight": "2", "backup": "true", "health": "prefer"},
+            replace(
+                single("a.test", port=82),
+                network="x",
+                weight=2,
+                backup=True,
+                health="prefer",
+                has_label_port=True,
+            ),
+            id="endpoint",
+        ),
+        pytest.param(
+            {"VIRTUAL_HOST_MULTIPORTS": "a.test: {/: {port: 81}}"},
+            {"port": "82", "auth": AUTH},
+            one_of_several("a.test", port=81, options=at_location(users=JOE)),
+            id="a port of several",
+        ),
+        pytest.param(
+            {"HTTPS_METHOD": "nohttp"},
+            {"hsts": "max-age=9"},
+            single("a.test", options=Options(host=HostOptions(https="only", hsts="max-age=9"))),
+            id="of the host",
+        ),
+    ],
+)
+def test_labels_without_a_host_complete_the_variables(
+    env: dict[str, str], ours: dict[str, str], expected: VariableWish
+) -> None:
+    assert completed(env, ours) == Wishes((expected,))
+
+
+def test_they_complete_all_that_variables_ask_for() -> None:
+    """And what they share with those that have a NAME and a host."""
+    several = {"VIRTUAL_HOST_MULTIPORTS": "a.test: {/: {}, /x: {}}"}
+    found = completed(several, {"port": "82", "auth": AUTH, "api.host": "c.test"})
+    own, *theirs = found.wishes
+    assert (own.hosts, own.port, own.options.location.users) == (("c.test",), 82, ())
+    assert [(wish.path, wish.port, wish.options.location.users) for wish in theirs] == [
+        ("/", 82, JOE),
+        ("/x", 82, JOE),
+    ]
+    assert [wish.setting("port") for wish in theirs] == ["label proxyconf.port"] * 2
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "bad"),
+    [
+        pytest.param({"auth": "joe:secret"}, "auth", id="not readable"),
+        pytest.param({"allow": "10.9.9"}, "allow", id="no network"),
+        pytest.param({"hots": "a.test", "auth": AUTH}, "hots", id="unknown"),
+        pytest.param({"host.x.y": "a.test"}, "host.x.y", id="no NAME"),
+        pytest.param({"api.auth": AUTH}, "api.auth", id="a NAME without a host"),
+        pytest.param({"service": "x", "auth": AUTH}, "auth", id="with a service"),
+        pytest.param({"path": "/x", "auth": AUTH}, "path", id="path"),
+        pytest.param({"rate_burst": "5"}, "rate_burst", id="no effect"),
+        pytest.param({"root": "/srv"}, "root", id="no effect by a variable"),
+        pytest.param({"host": "b.test", "auth": "x"}, "auth", id="beside a host of its own"),
+        pytest.param({"api.host": "a.test", "api.auth": "x"}, "api.auth", id="of the same host"),
+    ],
+)
+def test_with_a_bad_label_variables_route_nothing(ours: dict[str, str], bad: str) -> None:
+    """It may be what would protect the route."""
+    labels = {f"proxyconf.{name}": text for name, text in ours.items()}
+    found = claims(container(labels=labels))
+    assert found.routes == ()
+    first, second = found.problems
+    assert first.where == f"web-1 label proxyconf.{bad}"
+    assert second.where == "web-1 variable VIRTUAL_HOST"
+    assert second.why == (
+        f"is not routed, for what would protect it may be in a bad label: proxyconf.{bad}"
+        " (mend it, or set proxyconf.host in place of the variable VIRTUAL_HOST)"
+    )
+
+
+def test_a_backup_that_the_balance_of_a_variable_does_not_know() -> None:
+    """nginx would refuse all of its configuration."""
+    found = completed({}, {"backup": "true"}, {"loadbalance": "ip_hash;"})
+    assert found.wishes == ()
+    assert found.problems[0].why.startswith("contradicts proxyconf.balance: nginx has no backup with ip_hash")
+
+
+def test_what_a_good_label_claims_is_routed_beside_a_bad_one() -> None:
+    """Nothing of the variable is left to be told of."""
+    found = claims(container(ports=(80,), labels={"proxyconf.host": "a.test", "proxyconf.x.y": ""}))
+    assert [route.where for route in found.routes] == ["container web-1 label proxyconf.host"]
+    assert [problem.where for problem in found.problems] == ["web-1 label proxyconf.x.y"]
+
+
+def test_the_label_of_a_network_that_is_missing() -> None:
+    """It is one that can be set."""
+    (problem,) = claims(container(labels={"proxyconf.network": "x"})).problems
+    assert "proxyconf.network" in problem.why
+
+
+def test_bad_labels_without_variables_are_said_once() -> None:
+    assert len(beside("web-1", read_labels("web-1", {"proxyconf.x.y": ""}), Wishes()).problems) == 1
+
+
+def test_a_service_beside_a_variable() -> None:
+    """What it says of the endpoint is the service's."""
+    found = completed({}, {"service": "x", "port": "82"})
+    assert [(wish.service, wish.hosts, wish.port) for wish in found.wishes] == [
+        ("x", (), 82),
+        ("", ("a.test",), 0),
+    ]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "env", "why"),
+    [
+        pytest.param(
+            {"host": "a.test", "auth": AUTH},
+            {},
+            "b.test is routed by VIRTUAL_HOST, without the auth of proxyconf.host (name it in proxyconf.host,"
+            " or take it out of VIRTUAL_HOST)",
+            id="auth",
+        ),
+        pytest.param(
+            {"host": "c.test", "allow": "10.0.0.1", "deny": "10.0.0.2"},
+            {},
+            "a.test, b.test are routed by VIRTUAL_HOST, without the allow and deny of proxyconf.host (name"
+            " them in proxyconf.host, or take them out of VIRTUAL_HOST)",
+            id="another host",
+        ),
+        pytest.param(
+            {"api.host": "a.test", "api.verify_client": "on"},
+            {},
+            "b.test is routed by VIRTUAL_HOST, without the verify_client of proxyconf.api.host (name it in"
+            " proxyconf.api.host, or take it out of VIRTUAL_HOST)",
+            id="NAME",
+        ),
+        pytest.param(
+            {"api.host": "a.test", "api.auth": AUTH},
+            {"VIRTUAL_HOST_MULTIPORTS": "{a.test: {/: {}}, b.test: {}}"},
+            "b.test is routed by VIRTUAL_HOST_MULTIPORTS, without the auth of proxyconf.api.host (name it in"
+            " proxyconf.api.host, or take it out of VIRTUAL_HOST_MULTIPORTS)",
+            id="several ports",
+        ),
+        pytest.param({"api.host": "c.test", "api.auth": AUTH}, {}, "", id="NAME of another host"),
+        pytest.param({"host": "a.test", "rate": "1r/s"}, {}, "", id="protects nobody"),
+        pytest.param({"host": "a.test,b.test", "auth": AUTH}, {}, "", id="both"),
+        pytest.param(
+            {"host": "a.test", "allow": "10.0.0.1"}, {"NETWORK_ACCESS": "internal"}, "", id="theirs"
+        ),
+        pytest.param({"service": "x"}, {}, "", id="service"),
+    ],
+)
+def test_hosts_that_our_labels_do_not_protect_as_their_own(
+    ours: dict[str, str], env: dict[str, str], why: str
+) -> None:
+    labels = read_labels("web-1", {f"proxyconf.{name}": text for name, text in ours.items()})
+    found = beside("web-1", labels, read({"VIRTUAL_HOST": "a.test,b.test"} | env))
+    assert [(problem.where, problem.why) for problem in found.problems] == ([("web-1", why)] if why else [])
+    assert {host for wish in found.wishes for host in wish.hosts} >= {"a.test", "b.test"}
 
 
 @pytest.mark.parametrize(

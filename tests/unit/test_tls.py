@@ -95,6 +95,30 @@ def test_on_http_and_https_is_no_place_for_who_must_show_a_certificate() -> None
     assert problem.why.startswith("is sent to https, for on http no client shows a certificate")
 
 
+@pytest.mark.parametrize(
+    ("asked", "unsent"),
+    [
+        pytest.param(HostOptions(https="both", hsts="max-age=9"), ["sends no Strict-Tr"], id="hsts"),
+        pytest.param(HostOptions(hsts="max-age=9"), ["sends no Strict-Tr"], id="by the settings"),
+        pytest.param(
+            HostOptions(https="both", other_redirect_status=308), ["has no redirect to"], id="status"
+        ),
+        pytest.param(HostOptions(https="both", hsts=""), [], id="off"),
+        pytest.param(HostOptions(https="only", hsts="max-age=9"), [], id="only"),
+        pytest.param(HostOptions(hsts="max-age=9", verify_client="on"), ["is sent to https, "], id="sent"),
+    ],
+)
+def test_what_only_counts_with_a_redirect_is_a_problem_without(asked: HostOptions, unsent: list[str]) -> None:
+    """The host is served: a missing header leaves nobody unprotected who was protected before."""
+    dialect = cases.dialect(tls=Tls(certificates=Path("/certs"), https="both"))
+    of_all = CertificateSet(
+        cases.certificates().by_name.values(), {"": Part("authority", "", "a-1.pem", b"")}
+    )
+    found = tls.standing("a.test", asked, of_all, dialect)
+    assert (found.https == "off", found.closed) == (False, False)
+    assert [problem.why[:18] for problem in found.problems] == unsent
+
+
 def test_a_closed_host_has_nothing_but_503() -> None:
     """Neither what its routes ask for, nor what operators add to it."""
     dialect = replace(cases.dialect(tls=Tls(certificates=Path("/certs"))), build=cases.build("debian"))
