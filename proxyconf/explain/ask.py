@@ -1,4 +1,4 @@
-"""Questions: a host with or without a path, a container's name or the beginning of its id, or a key."""
+"""Questions: a host, with a path or without, a container's name or how its id begins, a key, a service."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from proxyconf.errors import BadValueError
 from proxyconf.explain.container import find_container, of_container
 from proxyconf.explain.host import of_host
 from proxyconf.explain.key import of_key
+from proxyconf.explain.service import find_service, of_service
 
 if TYPE_CHECKING:
     from proxyconf.explain.answer import Explanation, Known, Link
@@ -42,12 +43,16 @@ def _explain(asked: str, known: Known) -> Explanation:
         return of_container(asked, container, known)
     if key := of_key(asked, known):
         return key
+    # services without a name of their own are called like a host and a path, which is what is asked for then
+    service = find_service(asked, known)
+    if service and "/" not in service and not any(route.host == service for route in known.snapshot.routes):
+        return of_service(asked, service, known)
     host, slash, path = asked.removeprefix("http://").removeprefix("https://").partition("/")
     try:
         host = values.host(host.partition(":")[0])
     except BadValueError as exc:
         raise BadValueError(
-            f"explain {values.shown(asked)}: no container and no key is called that, and it is no host:"
-            f" {exc} (write HOST, HOST/PATH, a container or a key)"
+            f"explain {values.shown(asked)}: no container, no key and no service is called that, and it is no"
+            f" host: {exc} (write HOST, HOST/PATH, a container, a key or a service)"
         ) from exc
     return of_host(asked, host, slash + path or "/", known)

@@ -40,7 +40,11 @@ def of_host(question: str, host: str, path: str, known: Known) -> Explanation:
             return _of_default_host(question, host, default + path, known)
         return _of_nobody(question, host, known, elsewhere=routes)
     served, verdict = judged(route, known)
-    chain = (route_link(route, known), service_link(route, known), *nginx_links(route, known))
+    chain = (
+        route_link(route, known),
+        service_link(route.service, [route], known),
+        *nginx_links(route, known),
+    )
     return Explanation(question=question, is_served=served, verdict=verdict, chain=chain)
 
 

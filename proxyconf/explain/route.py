@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from proxyconf.explain.answer import Link
@@ -10,6 +11,7 @@ from proxyconf.explain.wishes import wishes
 from proxyconf.explain.words import (
     container_link,
     container_of,
+    containers_of,
     moment,
     problem_links,
     problems_at,
@@ -18,7 +20,7 @@ from proxyconf.explain.words import (
 from proxyconf.nginx.location import CLOSED, passes_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from proxyconf.explain.answer import Known
@@ -40,7 +42,7 @@ def judged(route: Route, known: Known) -> tuple[bool, str]:
         answer = f"sent to {options.redirect}" if options.redirect else "503, for maintenance"
         return False, f"{route.claim} is answered without an endpoint: {answer}"
     if not known.snapshot.services.get(route.service):
-        return False, f"{route.claim} answers 503: service {route.service!r} has no endpoint"
+        return False, f"{route.claim} answers 503: {_why_empty(route.service, known)}"
     if why := _why_closed(route, part, known):
         return False, f"{route.claim} is not served: {why}"
     behind = "" if status.state == "applied" else f"; its last change is not: {status.state}: {status.reason}"
@@ -83,9 +85,30 @@ def _others(route: Route, known: Known) -> Iterator[Route]:
         yield from (other for other in one.routes if other.claim == route.claim)
 
 
-def service_link(route: Route, known: Known) -> Link:
-    """Return whom a route leads to, and whom not."""
-    name = route.service
+def listed_services(known: Known) -> set[str]:
+    """Return the services that any key or container is for, be it in vain."""
+    names = {member.service for one in known.claims for member in one.members}
+    names |= {named.service for one in known.claims for named in one.named}
+    ids = {container.id for container in containers_of(known)}
+    names |= {
+        route.service for one in known.claims for route in one.routes if route.key.partition("/")[0] in ids
+    }
+    keys = (key.split("/") for listing in known.listings for key in listing.keys)
+    return names | {parts[1] for parts in keys if parts[0] == "services" and len(parts) > 1}
+
+
+def _why_empty(service: str, known: Known) -> str:
+    """Return why a *service* has no endpoint: it may be a word that was misspelled."""
+    names = listed_services(known)
+    if service in names:
+        return f"service {service!r} has no endpoint"
+    near = difflib.get_close_matches(service, sorted(names), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "list one, or lead the route to another service"
+    return f"no endpoint of service {service!r} is listed ({hint})"
+
+
+def service_link(name: str, routes: Iterable[Route], known: Known) -> Link:
+    """Return whom *routes* to a service lead to, and whom not."""
     endpoints = {one.address: one for one in known.snapshot.services.get(name, ())}
     members = [member for one in known.claims for member in one.members if member.service == name]
     used: dict[str, Member] = {}
@@ -93,7 +116,9 @@ def service_link(route: Route, known: Known) -> Link:
         used.setdefault(member.endpoint.address, member)
     links = [endpoint_link(member, name, known) for address, member in used.items() if address in endpoints]
     links += [_left_out_link(member) for member in members if member.endpoint.address not in endpoints]
-    links += _waiting_links(route, {member.key for member in members}, known)
+    serving = {member.key for member in members}
+    waiting = (link for route in routes for link in _waiting_links(route, serving, known))
+    links += {link.says: link for link in waiting}.values()  # a label may be for several hosts
     count = f"{len(endpoints)} endpoint{'' if len(endpoints) == 1 else 's'}"
     return Link(what="service", says=f"{name!r}, {count}", is_bad=not endpoints, links=tuple(links))
 

@@ -571,6 +571,47 @@ def test_a_key(question: str) -> None:
     assert World(keys=keys).explain("routes/web").is_served
 
 
+@pytest.mark.parametrize("question", ["services/web", "/services/web/", "web"])
+def test_a_service(question: str) -> None:
+    keys = {
+        "routes/web": '{"host": "b.test", "service": "web"}',
+        "services/web/1": "10.0.0.1:80",
+        "services/web/2": "10.0.0.2:80",
+    }
+    answer = World(keys=keys).explain(question)
+    assert (answer.is_served, answer.verdict) == (True, "service 'web' gets requests")
+    assert said(answer, "service") == ["'web', 2 endpoints"]
+    assert len(said(answer, "endpoint")) == 2
+    assert said(answer, "route") == ["b.test/ is served, since 2027-01-15 08:00:00"]
+
+
+def test_a_service_that_gets_no_requests() -> None:
+    answer = World(keys={"services/web/1": "10.0.0.1:80"}).explain("services/web")
+    assert (answer.is_served, answer.verdict) == (
+        False,
+        "service 'web' gets no requests: no route leads to it",
+    )
+    label = {"proxyconf.host": "a.test, b.test", "proxyconf.service": "web"}
+    answer = World((replace(WEB, labels=label, state="exited"),)).explain("web")
+    assert answer.verdict.endswith("a.test/ answers 503: service 'web' has no endpoint")
+    assert said(answer, "left out") == ["container web-1 label proxyconf.host"]
+
+
+def test_a_service_that_is_called_like_a_host_is_that_host() -> None:
+    keys = {"routes/1": '{"host": "b.test", "service": "b.test"}', "services/b.test/1": "10.0.0.1:80"}
+    assert World(keys=keys).explain("b.test").verdict.startswith("b.test/ is served")
+
+
+@pytest.mark.parametrize(
+    ("service", "hint"),
+    [("bolg", "did you mean 'blog'?"), ("x", "list one, or lead the route to another service")],
+)
+def test_a_service_that_is_misspelled(service: str, hint: str) -> None:
+    keys = {"routes/1": f'{{"host": "b.test", "service": "{service}"}}', "services/blog/1": "10.0.0.1:80"}
+    told = f"b.test/ answers 503: no endpoint of service '{service}' is listed ({hint})"
+    assert World((), keys=keys).explain("b.test").verdict == told
+
+
 def test_a_bad_key() -> None:
     answer = World(keys={"services/web/1": "10.0.0.1"}).explain("services/web/1")
     assert not answer.is_served
@@ -578,5 +619,5 @@ def test_a_bad_key() -> None:
 
 
 def test_what_is_no_question() -> None:
-    with pytest.raises(BadValueError, match="write HOST, HOST/PATH, a container or a key"):
+    with pytest.raises(BadValueError, match="write HOST, HOST/PATH, a container, a key or a service"):
         World().explain("no host!")
