@@ -87,7 +87,7 @@ def _completed(wish: Wish, said: Mapping[str, Any]) -> Wish:
         return wish
     if "path" in said:
         why = f"has no effect without a host (set {OURS}host in place of {wish.variable}, or VIRTUAL_PATH)"
-        raise LabelError(wish.label("path"), why)
+        raise LabelError(f"{OURS}path", why)
     of_endpoint = {name: said[name] for name in said.keys() & OF_THE_ENDPOINT}
     if wish.variable == MULTIPORTS and wish.port:
         of_endpoint.pop("port", None)  # one port for several that are told apart can't be meant

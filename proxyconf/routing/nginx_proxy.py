@@ -58,7 +58,9 @@ class VariableWish(Wish):
     has_label_port: bool = False
 
     def label(self, option: str) -> str:
-        """Return the label that completes this with *option*: one without a NAME."""
+        """Return what completes this with *option*: a label without a NAME, but for the path."""
+        if option == "path":
+            return "VIRTUAL_PATH" if self.variable == _HOST else self.variable
         return OURS + option
 
     def setting(self, option: str) -> str:

@@ -545,6 +545,11 @@ def test_labels_without_a_host_complete_the_variables(
     assert completed(env, ours) == Wishes((expected,))
 
 
+def test_a_password_beside_a_variable_is_asked_for() -> None:
+    (route,) = claims(container(labels={"proxyconf.auth": AUTH})).routes
+    assert (route.claim, route.options.location.users) == ("a.test/", JOE)
+
+
 def test_they_complete_all_that_variables_ask_for() -> None:
     """And what they share with those that have a NAME and a host."""
     several = {"VIRTUAL_HOST_MULTIPORTS": "a.test: {/: {}, /x: {}}"}
@@ -607,6 +612,17 @@ def test_the_label_of_a_network_that_is_missing() -> None:
     """It is one that can be set."""
     (problem,) = claims(container(labels={"proxyconf.network": "x"})).problems
     assert "proxyconf.network" in problem.why
+
+
+@pytest.mark.parametrize(
+    ("env", "setting"),
+    [({}, "VIRTUAL_PATH"), ({"VIRTUAL_HOST_MULTIPORTS": "a.test:"}, "VIRTUAL_HOST_MULTIPORTS")],
+)
+def test_a_path_is_the_variables_own(env: dict[str, str], setting: str) -> None:
+    """So that is what a person is told to set, where a label needs another one."""
+    found = completed(env, {"strip": "true"})
+    assert found.problems[0].where == "web-1 label proxyconf.strip"
+    assert found.problems[0].why == f"has no effect: the path is / already (set {setting})"
 
 
 def test_bad_labels_without_variables_are_said_once() -> None:
