@@ -164,6 +164,11 @@ class Apply:
             certificates = await asyncio.to_thread(self._folder.certificates, parts_of(live))
             await asyncio.to_thread(self._certificates.restore, certificates)
 
+    def follow(self, before: Apply) -> None:
+        """Take the place of *before*, by other settings, at what may be the same files."""
+        if self._folder.root == before._folder.root:
+            self._verdicts.take_over(before._verdicts)
+
     async def master(self) -> Hashable | None:
         """Return what tells the nginx that runs on our file from any other; None where there is none."""
         return await self._control.master()

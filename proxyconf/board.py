@@ -60,6 +60,7 @@ class Board:
         self._status.behind_since = self._status.started
         self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
         self._templates: dict[str, TemplateState] = {}
+        self._mistake = ""
         self.snapshot = Snapshot()
         self.since = Since()
         self._problems: tuple[Problem, ...] = ()
@@ -78,6 +79,9 @@ class Board:
         status.templates = list(self._templates.values())
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
+        if self._mistake:
+            why = f"{self._mistake}; the settings before it count (mend it, and send SIGHUP again)"
+            status.problems.append(Problem("configuration", "read again", why))
         if status.child and status.child.reason:
             status.problems.append(Problem("nginx", status.child.command, status.child.reason))
         status.idle = list(self.snapshot.idle)
@@ -87,6 +91,10 @@ class Board:
             reason = f"template {worst.dest}: {worst.reason}" if worst.reason else ""
             return msgspec.structs.replace(status, state=worst.state, reason=reason)
         return status
+
+    def configuration_read(self, mistake: str = "") -> None:
+        """Note that the configuration was read again, and the mistake for which it does not count."""
+        self._mistake = mistake
 
     def nginx_known(self, nginx: NginxState) -> None:
         """Note which nginx it is; whether it runs is seen at the next pass."""

@@ -212,8 +212,10 @@ class House:
                 design = await make_design(settings, self._state, self.board, self._design.resources)
             except ProxyconfError as exc:
                 log.error("configuration.refused", reason=f"{exc}; going on with the one before")  # noqa: TRY400 - no bug
+                self.board.configuration_read(str(exc))
                 self.look_again()
             else:
+                self.board.configuration_read()
                 await self._change(settings, design)
                 self._start_missing(group)
                 self._reconciler.wear(design.outfit)

@@ -154,9 +154,12 @@ class Reconciler:
 
     async def _change_outfit(self) -> None:
         if self._next_outfit:
+            before = self._outfit.apply
             self._outfit, self._next_outfit = self._next_outfit, None
             await self._resume_outfit()
             if self._outfit.apply:
+                if before:
+                    self._outfit.apply.follow(before)
                 self._outfit.apply.look_again()
 
     async def _next(self, wake_at: float) -> Batch:

@@ -70,6 +70,9 @@ class ScriptedApply:
             raise self.unusable
         self.resumed.append(applied)
 
+    def follow(self, before: object) -> None:
+        del before
+
     async def serves(self) -> bool:
         self.looks.append(now())
         return self.still

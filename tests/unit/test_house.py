@@ -205,8 +205,14 @@ async def test_a_mistake_changes_nothing(home: Home) -> None:
         home.tables["nginx"] = {"mode": "none"}
         home.tables["file"] = {"pth": "x"}
         await home.read_again(house)
+        (problem,) = house.board.status().problems
+        assert (problem.what, problem.where) == ("configuration", "read again")
+        assert "pth: unknown key (did you mean 'path'?); the settings before it count" in problem.why
         home.keys.write_text("a: three\n")
         await until_text(dest, "three")
+        home.tables["file"] = {"path": str(home.keys)}
+        await home.read_again(house)
+        assert house.board.status().problems == []
     first, second = [event["reason"] for event in home.events("configuration.refused")]
     assert "nginx" in first
     assert "pth: unknown key (did you mean 'path'?)" in second

@@ -97,6 +97,17 @@ async def test_its_last_good_form_stands_in(verdicts: Verdicts) -> None:
     assert problem.why.endswith("(its last good form serves)")
 
 
+async def test_who_takes_another_ones_place_knows_what_was_good(verdicts: Verdicts) -> None:
+    """Else a person's SIGHUP would cost what is bad at the moment its last good form."""
+    verdicts.render(AB)
+    verdicts.proved()
+    renderer = Renderer(dialect())
+    successor = Verdicts(lambda: renderer)
+    successor.take_over(verdicts)
+    made = await refuse(successor, OTHER, ("service", "b"))
+    assert part(made, "service", "b") == verdicts.part_of("service", "b")
+
+
 async def test_only_what_was_proved_is_good(verdicts: Verdicts) -> None:
     verdicts.render(AB)
     made = await refuse(verdicts, OTHER, ("service", "b"))
