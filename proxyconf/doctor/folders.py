@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning, wrong
 from proxyconf.groups import undo
-from proxyconf.nginx.certificates import open_certificates
+from proxyconf.nginx.reach import open_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,20 +1,16 @@
-"""Certificates, and which of them a host is served with. Pure, but for `open_certificates`."""
+"""Certificates, and which of them a host is served with. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
-
-from proxyconf.errors import UsageError
 
 DEFAULT = "default"
 """The name of the certificate for hosts without one."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from proxyconf.model import Problem
     from proxyconf.nginx.part import Part
@@ -178,22 +174,3 @@ class _NoCertificates:
 
 
 NO_CERTIFICATES = _NoCertificates()
-
-
-def open_certificates(folder: Path | None) -> Certificates:
-    """Return the certificates of *folder*, read; blocks.
-
-    Raises:
-        UsageError: The library that reads them is missing.
-    """
-    if folder is None:
-        return NO_CERTIFICATES
-    try:
-        module = import_module("proxyconf.nginx.certificate_folder")
-    except ImportError as exc:
-        raise UsageError(
-            "[nginx.tls] certificates: cryptography is missing (pip install 'proxyconf[tls]')"
-        ) from exc
-    found: Certificates = module.CertificateFolder(folder)
-    found.refresh()
-    return found

@@ -7,7 +7,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from proxyconf.nginx.certificates import open_certificates
+from proxyconf.errors import UsageError
+from proxyconf.nginx.certificates import NO_CERTIFICATES
 from proxyconf.nginx.here import ask_build, open_nginx
 from proxyconf.nginx.shared_pid import open_shared_pid
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxyconf.config import Settings
+    from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.here import Here
     from proxyconf.nginx.site import Renderer
     from proxyconf.tables import Nginx
@@ -62,3 +64,22 @@ async def with_certificates(here: Here, settings: Nginx) -> Here:
         return made
 
     return replace(here, renderer=renderer, certificates=certificates)
+
+
+def open_certificates(folder: Path | None) -> Certificates:
+    """Return the certificates of *folder*, read; blocks.
+
+    Raises:
+        UsageError: The library that reads them is missing.
+    """
+    if folder is None:
+        return NO_CERTIFICATES
+    try:
+        module = import_module("proxyconf.nginx.certificate_folder")
+    except ImportError as exc:
+        raise UsageError(
+            "[nginx.tls] certificates: cryptography is missing (pip install 'proxyconf[tls]')"
+        ) from exc
+    found: Certificates = module.CertificateFolder(folder)
+    found.refresh()
+    return found
