@@ -23,7 +23,7 @@ from proxyconf.errors import (
 )
 from proxyconf.nginx.blame import conflicts
 from proxyconf.nginx.certificates import NO_CERTIFICATES, CertificateSet
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.workers import Lingering
 from proxyconf.steps import Steps
 from proxyconf.verdicts import Verdicts
@@ -156,13 +156,14 @@ class Apply:
         await asyncio.to_thread(self._folder.prepare)
         live = await asyncio.to_thread(self._folder.live)
         if applied and live and applied.nonce.encode() in live:
-            if self._folder.has(parts_of(live)):  # else nginx would not start from it, as from half a backup
+            if self._folder.has(
+                parts_named(live)
+            ):  # else nginx would not start from it, as from half a backup
                 self.installed = self._good = Generation(applied.digest, applied.nonce, live)
-            self._kept.append(parts_of(live))
-            pieces = await asyncio.to_thread(self._folder.pieces, parts_of(live))
-            self._verdicts.trust(parts_of(live), pieces)
-            certificates = await asyncio.to_thread(self._folder.certificates, parts_of(live))
-            await asyncio.to_thread(self._certificates.restore, certificates)
+            self._kept.append(parts_named(live))
+            parts = await asyncio.to_thread(self._folder.parts, parts_named(live))
+            self._verdicts.trust(parts)
+            await asyncio.to_thread(self._certificates.restore, parts)
 
     def follow(self, before: Apply) -> None:
         """Take the place of *before*, by other settings, at what may be the same files."""
@@ -258,7 +259,7 @@ class Apply:
         for _ in range(_BLAMED_MAX):
             nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
             generation = Generation(self._digest(site), nonce, site.root(nonce))
-            self._tried = parts_of(generation.root)
+            self._tried = parts_named(generation.root)
             try:
                 await self._check(site, generation.root, steps)
             except RefusedError as exc:
@@ -298,7 +299,7 @@ class Apply:
         with steps.timed("install"):
             self._folder.install()
         self.installed, self.proved = generation, None
-        self._kept.append(parts_of(generation.root))
+        self._kept.append(parts_named(generation.root))
 
     async def _make_live(self, steps: Steps, *, ask_first: bool) -> None:
         """Reload, unless nginx serves it already (it may have been started meanwhile), and wait for proof."""
@@ -376,7 +377,7 @@ class Apply:
         self._folder.sync_folder()
         self._kept = self._kept[-_GENERATIONS_KEPT:]
         # after refusals the good one is not among the latest; what was tried last may be tried again soon
-        needed = [parts_of(one.root) for one in (self.installed, self._good) if one]
+        needed = [parts_named(one.root) for one in (self.installed, self._good) if one]
         self._folder.keep(self._tried.union(*self._kept, *needed))
 
 

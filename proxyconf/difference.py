@@ -20,8 +20,7 @@ from proxyconf.design import follow, needs_of
 from proxyconf.errors import CommandError, RefusedError, StateError
 from proxyconf.intake import Intake
 from proxyconf.model import Change
-from proxyconf.nginx.additions import read_piece
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named, read_part, unlabelled
 from proxyconf.preview import check_snapshot, preview_of
 from proxyconf.resources.folder import read_resources
 from proxyconf.snapshot import merge
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from proxyconf.resources.folder import Resources
 
 _MAIN = "main file"
-_UPSTREAM = re.compile(r"^upstream ([0-9a-f]{12}_(\S*)) \{", re.MULTILINE)
-_SERVER_NAME = re.compile(r"^ *server_name (\S+);", re.MULTILINE)
 _PART_LINE = re.compile(r"^.*\bparts/[a-z]-[0-9a-f]{16}\..*\n", re.MULTILINE)
 _TOKEN = re.compile(r"\b[0-9a-f]{32}(?=\.proxyconf\.invalid)")
 _NONCE = re.compile(r"(default_type text/plain;\s+return 200 )[^;]*;")
@@ -52,12 +49,11 @@ class Text:
     """A file whose content may be seen.
 
     Attributes:
-        key: What it is of, so that two texts with the same key are two versions of one file.
-        title: The same for people.
+        name: What it is of, so that two texts with the same name are two versions of one file.
+        content: Without its label.
     """
 
-    key: str
-    title: str
+    name: str
     content: str
 
 
@@ -66,7 +62,7 @@ class Files:
     """The files of a site.
 
     Attributes:
-        texts: Those that may be seen, by their keys.
+        texts: Those that may be seen, by their names.
         hidden: Those that may not, by their names as files: what each is, for people.
     """
 
@@ -177,14 +173,15 @@ def _in_place(folder: Folder) -> Files:
     """Read what is in the folder; blocks."""
     try:
         root = folder.root.read_bytes()
-        contents = {name: _read(folder.path / "parts" / name) for name in sorted(parts_of(root))}
+        contents = {name: _read(folder.path / "parts" / name) for name in sorted(parts_named(root))}
     except FileNotFoundError:
         return Files({}, {})
     except OSError as exc:
         raise StateError(f"read {exc.filename}: {exc.strerror} (run as root, or as its owner)") from exc
-    texts = [_main(root), *(text for name, one in contents.items() if (text := _text(name, one)))]
+    parts = [part for name, one in contents.items() if (part := read_part(name, one))]
+    texts = [_main(root), *(_text(part) for part in parts if part.file[0] not in _HIDDEN)]
     hidden = {name: _of_hosts(name, texts) for name in contents if name[0] in _HIDDEN}
-    return Files({text.key: text for text in texts}, hidden)
+    return Files({text.name: text for text in texts}, hidden)
 
 
 def _read(file: Path) -> bytes:
@@ -199,34 +196,24 @@ def _read(file: Path) -> bytes:
 def _main(root: bytes) -> Text:
     """Return the root file without what is another at every attempt, and secret."""
     content = _PART_LINE.sub("", root.decode(errors="replace"))
-    return Text(_MAIN, _MAIN, _NONCE.sub(r'\1"NONCE";', _TOKEN.sub("TOKEN", content)))
+    return Text(_MAIN, _NONCE.sub(r'\1"NONCE";', _TOKEN.sub("TOKEN", content)))
 
 
-def _text(name: str, content: bytes) -> Text | None:
-    """Return the text in the part *name*; None where that tells nobody what it is of."""
-    text = content.decode(errors="replace")
-    if name[0] == "s" and (found := _UPSTREAM.search(text)):
-        return Text(f"s {found[1]}", f"service {found[2]}", text)
-    if name[0] == "h" and (found := _SERVER_NAME.search(text)):
-        return Text(f"h {found[1]}", f"host {found[1]}", text)
-    if name[0] == "o" and (piece := read_piece(name, content)):
-        return Text(f"o {piece.name}", f"file {piece.name}", text)
-    return None
+def _text(part: Part) -> Text:
+    return Text(_named(part), unlabelled(part.text.decode(errors="replace")))
 
 
 def _of_hosts(name: str, texts: Iterable[Text]) -> str:
     """Return what a hidden file is where only who refers to it is known."""
-    users = [text.title for text in texts if text.key.startswith("h ") and name in text.content]
+    users = [text.name for text in texts if text.name.startswith("host ") and name in text.content]
     return f"{_HIDDEN[name[0]]} of {', '.join(users) or 'no host'}"
 
 
 def _of_site(written: Written) -> Files:
-    parts = written.site.parts
-    named = [(part, text) for part in parts if (text := _text(part.file, part.text))]
-    texts = [_main(written.site.root("x"))]
-    texts += [Text(text.key, _named(part), text.content) for part, text in named]
-    hidden = {part.file: _named_hidden(part, texts) for part in parts if part.file[0] in _HIDDEN}
-    return Files({text.key: text for text in texts}, hidden)
+    shown = [part for part in written.site.parts if part.file[0] not in _HIDDEN]
+    texts = [_main(written.site.root("x")), *map(_text, shown)]
+    hidden = {part.file: _named_hidden(part, texts) for part in written.site.parts if part.file[0] in _HIDDEN}
+    return Files({text.name: text for text in texts}, hidden)
 
 
 def _named(part: Part) -> str:
@@ -240,7 +227,7 @@ def _named_hidden(part: Part, texts: Iterable[Text]) -> str:
 
 def _changed(before: Mapping[str, Text], after: Mapping[str, Text]) -> Iterator[tuple[Text, Text]]:
     """Yield both versions of each text that would change, the main file first."""
-    nothing = Text("", "", "")
+    nothing = Text("", "")
     for key in sorted(before.keys() | after.keys(), key=lambda key: (key != _MAIN, key)):
         old, new = before.get(key, nothing), after.get(key, nothing)
         if old.content != new.content:
@@ -256,7 +243,7 @@ def _unlike(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str
 
 
 def _diff(before: Text, after: Text) -> Iterator[str]:
-    old_name, new_name = [one.title if one.content else "/dev/null" for one in (before, after)]
+    old_name, new_name = [one.name if one.content else "/dev/null" for one in (before, after)]
     old, new = [StringIO(one.content).readlines() for one in (before, after)]
     for line in difflib.unified_diff(old, new, old_name, new_name):
         yield line.removesuffix("\n")

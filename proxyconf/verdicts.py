@@ -15,7 +15,6 @@ from proxyconf.nginx.control import first_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Snapshot
     from proxyconf.nginx.part import Part, PartKind
@@ -48,8 +47,6 @@ class Verdicts:
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
-        self._trusted: AbstractSet[str] = frozenset()
-        self._earlier: dict[tuple[str, str], Part] = {}
         self._latest: Site | None = None
 
     @property
@@ -99,19 +96,13 @@ class Verdicts:
         """Return the hosts that nginx has not served yet; what is refused may be what keeps strangers out."""
         return [part for part in site.parts if part.kind == "host" and not self._stand_in(part)]
 
-    def trust(self, files: AbstractSet[str], pieces: Iterable[Part] = ()) -> None:
-        """Take parts of these names for good ones until a proof: nginx proved them to an earlier run.
-
-        Args:
-            files: The names of their files.
-            pieces: Those of them that are operators'.
-        """
-        self._trusted = files
-        self._earlier = {(part.kind, part.name): part for part in pieces}
+    def trust(self, parts: Iterable[Part]) -> None:
+        """Take these parts for good ones until a proof: nginx proved them to an earlier run."""
+        self._good = {(part.kind, part.name): part for part in parts}
 
     def take_over(self, before: Verdicts) -> None:
         """Know as *before* does what is good: the same nginx still serves it."""
-        self._good = {**before._earlier, **before._good}
+        self._good = before._good
 
     def forget(self) -> None:
         """Try everything again."""
@@ -120,11 +111,10 @@ class Verdicts:
     def proved(self) -> None:
         """Take the parts of the latest candidate for good ones."""
         if self._latest:
-            self._good = {(part.kind, part.name): part for part in self._latest.parts}
-            self._earlier = {}
+            self.trust(self._latest.parts)
 
     def part_of(self, kind: str, name: str) -> Part | None:
-        """Return a part that is proved; None where none of that kind and name is."""
+        """Return a part that was proved last; None where none of that kind and name was."""
         return self._good.get((kind, name))
 
     async def judge(
@@ -140,7 +130,7 @@ class Verdicts:
         Raises:
             RefusedError: It is none of the parts, or what nobody knows how to serve without.
         """
-        good = {part.file for part in self._good.values()} or self._trusted
+        good = {part.file for part in self._good.values()}
         changed = [part for part in site.parts if part.file not in good]
 
         async def passes_with(kept: Sequence[Part]) -> bool:
@@ -151,7 +141,7 @@ class Verdicts:
             return await passes(self._renderer().render(snapshot, additions=self.additions, set_aside=aside))
 
         found = accused(refusal.output, changed) or await guilty(changed, passes_with)
-        if not found or self._would_open(found):
+        if not found:
             raise RefusedError(_with_originals(str(refusal), site), refusal.output)
         reason = _with_originals(first_complaint(refusal.output), site)
         for part in found:
@@ -160,17 +150,8 @@ class Verdicts:
                 log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
             self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
-    def _would_open(self, refused: Sequence[Part]) -> bool:
-        """Tell whether hosts would be without what may keep strangers out, or else not be served any more.
-
-        That is so until the first proof of this run: what an earlier one has served without it, is not known.
-        """
-        pieces = [part for part in refused if part.kind == "operator" and not self._stand_in(part)]
-        return bool(pieces and self._trusted and not self._good)
-
     def _stand_in(self, part: Part) -> Part | None:
-        key = part.kind, part.name
-        return self._good.get(key) or self._earlier.get(key)  # which is never refused: see `judge`
+        return self._good.get((part.kind, part.name))  # which is never refused: see `judge`
 
     def _problem(self, part: Part, stand_in: Part | None) -> Problem:
         instead = "its last good form serves" if stand_in else "it is left out"

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 # Where everything can be had, a test that does not run is a defect.
 _MUST_RUN = os.environ.get("CI") == "true" and os.geteuid() == 0
+
+
+settings.register_profile("untimed", settings.default, deadline=None)  # the machine may be busy
+settings.load_profile("untimed")
 
 
 def pytest_sessionstart() -> None:

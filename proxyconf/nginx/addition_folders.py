@@ -13,7 +13,7 @@ from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.additions import HOST_D, LOCATION_D, PIECE, Additions, piece
 from proxyconf.nginx.pages import by_status, statuses_of
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.writing import directive
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class AdditionFolders:
         except BadValueError as exc:
             why = str(exc)
         else:
-            return Part("page", file.name, file_name("page", content), content)
+            return make_part("page", file.name, content)
         before = self._last_pages.get(file.name)
         kept = "; the one before is still used" if before else ""
         problems.append(Problem("page", str(file), f"{why}{kept}"))

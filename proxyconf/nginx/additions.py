@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 HOST_D, LOCATION_D = "host.d", "location.d"
 PIECE = re.compile(r"[a-z0-9_.-]+\.conf")  # what a host's name can lead to
 _DEFAULT = "default.conf"
-_ORIGIN = b"\n# proxyconf has copied this from "
 
 
 class Pieces(NamedTuple):
@@ -79,14 +78,7 @@ def piece_name(host: str) -> str:
 
 def piece(origin: str, content: bytes) -> Part:
     """Return a copy of the operator's file *origin*, which it names in its last line."""
-    text = content.rstrip(b"\n") + _ORIGIN + origin.encode(errors="surrogateescape") + b"\n"
-    return Part("operator", origin, file_name("operator", text), text)
-
-
-def read_piece(file: str, text: bytes) -> Part | None:
-    """Return the piece that an earlier run has written to its *file*; None if it is none."""
-    _, found, origin = text.rpartition(_ORIGIN)
-    return Part("operator", origin[:-1].decode(errors="surrogateescape"), file, text) if found else None
+    return make_part("operator", origin, content)
 
 
 def with_originals(text: str, parts: Iterable[Part], folder: Path) -> str:

@@ -21,20 +21,18 @@ from proxyconf.errors import BadValueError
 from proxyconf.files import read_regular
 from proxyconf.model import Problem
 from proxyconf.nginx.certificates import Certificate, CertificateSet
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-    from proxyconf.nginx.part import PartKind
 
 _WARN_S = 14 * 86_400.0
 _WARN_SHARE = 4  # of those that live for days only: at a quarter of their life
 _SIZE_MAX = 1 << 20
 _PARTIAL = (".issuer", ".chain")  # which nobody needs beside the whole
-_NAME = b"\n# proxyconf has this from the certificate "
 _KEYS = ("privkey.pem", "key.pem")
 
 _Stamp = tuple[int, int, int, int]
@@ -65,7 +63,6 @@ class CertificateFolder:
         self.found = CertificateSet()
         self._path = path
         self._clock = clock
-        self._earlier: dict[str, Certificate] = {}
         self._stamps: dict[Path, _Stamp] | None = {}
         self._read_before: dict[_Pair, tuple[object, Certificate | str]] = {}
         self._until = 0.0
@@ -81,7 +78,7 @@ class CertificateFolder:
             return
         problems: list[Problem] = []
         if stamps is None:
-            certificates = list((self.found.by_name or self._earlier).values())
+            certificates = list(self.found.by_name.values())
             authorities = self.found.authorities
             why = "can't be listed; what was there before still counts (is it there, and may we read it?)"
             problems.append(Problem("folder", str(self._path), why))
@@ -96,12 +93,16 @@ class CertificateFolder:
         problems += [problem for one in certificates if (problem := _aged(one, now))]
         self.found = CertificateSet(certificates, authorities, tuple(problems))
 
-    def restore(self, texts: Iterable[bytes]) -> None:
-        """Take parts of an earlier run for what certificates were before, and look anew."""
-        for text in texts:
-            name = text.rpartition(_NAME)[2].rstrip(b"\n").decode(errors="replace")
-            with suppress(BadValueError):
-                self._earlier[name] = _made(name, str(self._path / name), text, text)
+    def restore(self, parts: Iterable[Part]) -> None:
+        """Take parts of an earlier run for what was there before, and look anew."""
+        certificates, authorities = [], {}
+        for part in parts:
+            if part.kind == "certificate":
+                with suppress(BadValueError):
+                    certificates.append(_made(part.name, str(self._path / part.name), part.text, part.text))
+            elif part.kind == "authority":
+                authorities[part.name] = part
+        self.found = CertificateSet(certificates, authorities)
         self._until = 0.0
 
     def _look(self) -> dict[Path, _Stamp] | None:
@@ -159,7 +160,7 @@ class CertificateFolder:
             known = self._read_before[pair] = (stamp, _read_pair(pair))
         if isinstance(known[1], Certificate):
             return known[1]
-        found = self.found.by_name.get(pair.name) or self._earlier.get(pair.name)
+        found = self.found.by_name.get(pair.name)
         kept = "; the one before is still used" if found else ""
         problems.append(_problem(pair.certificate, f"{known[1]}{kept}"))
         return replace(found, where=str(pair.certificate)) if found else None
@@ -171,7 +172,7 @@ class CertificateFolder:
             if file.parent == self._path and _is_of_authorities(file):
                 name = file.stem.removesuffix("ca").removesuffix(".")
                 try:
-                    yield name, _part("authority", name, _pem_of(_load_chain(_content(file))))
+                    yield name, make_part("authority", name, _pem_of(_load_chain(_content(file))))
                 except BadValueError as exc:
                     before = self.found.authorities.get(name)
                     kept = "; what it was before still counts" if before else "; nobody's certificate counts"
@@ -241,15 +242,9 @@ def _made(name: str, where: str, certificate: bytes, key: bytes) -> Certificate:
     if not names:
         raise BadValueError("names no host (ask for one with a DNS name in it)")
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem_of(chain)
-    # what is no PEM is passed over; a later run knows by it whose the part was
-    text = pem + _NAME + name.encode() + b"\n"
     begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    part = _part("certificate", name, text)
+    part = make_part("certificate", name, pem)
     return Certificate(name, where, names, begin, end, part, is_self_signed=own)
-
-
-def _part(kind: PartKind, name: str, text: bytes) -> Part:
-    return Part(kind, name, file_name(kind, text), text)
 
 
 def _load_chain(text: bytes) -> list[x509.Certificate]:

@@ -152,7 +152,7 @@ class Certificates(Protocol):
         """Read them, unless nothing has changed."""
         ...
 
-    def restore(self, texts: Iterable[bytes]) -> None:
+    def restore(self, parts: Iterable[Part]) -> None:
         """Take parts of an earlier run for what certificates were before, where they can't be used now."""
         ...
 
@@ -169,7 +169,7 @@ class _NoCertificates:
     def refresh(self) -> None:
         """Read nothing."""
 
-    def restore(self, texts: Iterable[bytes]) -> None:
+    def restore(self, parts: Iterable[Part]) -> None:
         """Forget those of an earlier run."""
 
 

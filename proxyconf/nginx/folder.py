@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,8 @@ from proxyconf.errors import StateError
 from proxyconf.files import make_folder
 from proxyconf.model import Problem
 from proxyconf.nginx.addition_folders import AdditionFolders
-from proxyconf.nginx.additions import HOST_D, LOCATION_D, read_piece
+from proxyconf.nginx.additions import HOST_D, LOCATION_D
+from proxyconf.nginx.part import parts_named, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.part import Part
 
-_PART = re.compile(rb"parts/([achopsu]-[0-9a-f]{16}\.(?:conf|html|pem|users))")
 _Stamp = tuple[str, int, int]
 """A file's name or inode, its time of change in ns, and its size."""
 _SYNC_IN_TURN_MAX = 4
@@ -77,7 +76,7 @@ class Folder:
                 make_folder(self.path / name, 0o755)
             self.staged.unlink(missing_ok=True)
             self._present = {entry.name for entry in os.scandir(self._parts)}
-            self.keep(parts_of(self.live()))
+            self.keep(parts_named(self.live()))
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
 
@@ -96,23 +95,16 @@ class Folder:
         self._seal = self._signature(), self._operators()
         return content
 
-    def pieces(self, names: Iterable[str]) -> tuple[Part, ...]:
-        """Return those of the parts *names* that are copies of operators' pieces, and can be read."""
-        files = self._read(names, "o-")
-        return tuple(part for name, text in files.items() if (part := read_piece(name, text)))
+    def parts(self, names: Iterable[str]) -> tuple[Part, ...]:
+        """Return those of the parts *names* that can be read.
 
-    def certificates(self, names: Iterable[str]) -> tuple[bytes, ...]:
-        """Return those of the parts *names* that are certificates with their keys, and can be read."""
-        return tuple(self._read(names, "c-").values())
-
-    def _read(self, names: Iterable[str], start: str) -> dict[str, bytes]:
-        """Pass over what a backup has not, such as keys: it is but the last good form of something."""
-        found = {}
+        What a backup has not, such as keys, is passed over: it is but the last good form of something.
+        """
+        texts = {}
         for name in names:
             with suppress(OSError):
-                if name.startswith(start):
-                    found[name] = (self._parts / name).read_bytes()
-        return found
+                texts[name] = (self._parts / name).read_bytes()
+        return tuple(read_parts(texts))
 
     def obstacles(self) -> tuple[Problem, ...]:
         """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""
@@ -260,11 +252,6 @@ class Folder:
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
         self._present &= wanted
-
-
-def parts_of(root: bytes) -> frozenset[str]:
-    """Return the names of the parts that a root file includes, or mentions."""
-    return frozenset(name.decode() for name in _PART.findall(root))
 
 
 def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int | None = None) -> None:

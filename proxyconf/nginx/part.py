@@ -1,12 +1,19 @@
-"""A file of the site: immutable, and named by its content."""
+"""A file of the site: immutable, and named by its content.
+
+Its last line says what it is of, so that a later run knows the parts that an earlier one has proved.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import parse_qs, urlencode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from proxyconf.model import Problem
 
 PartKind: TypeAlias = Literal["service", "host", "users", "certificate", "authority", "operator", "page"]
@@ -19,6 +26,10 @@ _ENDINGS: dict[PartKind, str] = {
     "operator": "conf",
     "page": "html",
 }
+_KINDS = {kind[0]: kind for kind in _ENDINGS}
+_UNLABELLED = ("users", "page")  # which are nothing but what a host refers to
+_LABEL = b"\n# proxyconf: "  # a comment for nginx, and of a PEM what is passed over
+_FILE = re.compile(rb"parts/([achopsu]-[0-9a-f]{16}\.(?:conf|html|pem|users))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,60 @@ class Part:
     def is_included(self) -> bool:
         """Whether it is a piece of the configuration."""
         return self.kind in ("service", "host")
+
+
+def make_part(
+    kind: PartKind,
+    name: str,
+    text: bytes,
+    *,
+    needs: frozenset[str] = frozenset(),
+    answers_unknown: bool = False,
+) -> Part:
+    """Return the part with this content; its text has the label in its last line, but for users and pages."""
+    if kind not in _UNLABELLED:
+        known = [("name", name), *(("needs", service) for service in sorted(needs))]
+        if answers_unknown:
+            known.append(("answers_unknown", ""))
+        # no quotes in it, which would end one that an operator has forgotten to close
+        label = urlencode(known, safe="/*", errors="surrogateescape").encode()
+        text = b"%s%s%s\n" % (text.rstrip(b"\n"), _LABEL, label)
+    return Part(kind, name, file_name(kind, text), text, needs, answers_unknown=answers_unknown)
+
+
+def read_parts(texts: Mapping[str, bytes]) -> Iterator[Part]:
+    """Yield the parts that an earlier run has made, without their problems, from their files and texts.
+
+    What has no label is passed over, and so is a host that refers to a file that is not there.
+    """
+    found = {file: part for file, text in texts.items() if (part := read_part(file, text))}
+    for part in found.values():
+        referred = parts_named(part.text) if part.kind == "host" else frozenset()
+        if referred <= found.keys():
+            yield replace(part, files=tuple(found[file] for file in sorted(referred)))
+
+
+def read_part(file: str, text: bytes) -> Part | None:
+    """Return the part with this text, without what it refers to; None where its last line is no label."""
+    kind = _KINDS[file[0]]
+    if kind in _UNLABELLED:
+        return Part(kind, file, file, text)
+    label = text.rpartition(_LABEL)[2].rstrip(b"\n").decode(errors="replace")
+    known = parse_qs(label, keep_blank_values=True, errors="surrogateescape")
+    if "name" not in known:  # it was not we who wrote it
+        return None
+    needs = frozenset(known.get("needs", ()))
+    return Part(kind, known["name"][0], file, text, needs, answers_unknown="answers_unknown" in known)
+
+
+def parts_named(text: bytes) -> frozenset[str]:
+    """Return the names of the parts' files that a text includes, or mentions."""
+    return frozenset(name.decode() for name in _FILE.findall(text))
+
+
+def unlabelled(text: str) -> str:
+    """Return the text of a part without its label."""
+    return text.rpartition(_LABEL.decode())[0] + "\n"
 
 
 def file_name(kind: PartKind, text: bytes) -> str:

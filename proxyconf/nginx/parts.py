@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.additions import NO_PIECES, Pieces
 from proxyconf.nginx.location import locations, locations_as_asked
 from proxyconf.nginx.pages import NO_PAGES, Pages
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.server import Server, beside_of
 from proxyconf.nginx.upstream import server_line, upstream_as_asked, upstream_block
 from proxyconf.nginx.writing import Lines, block, directive, includes, joined
 from proxyconf.options import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from proxyconf.model import Endpoint, Route
     from proxyconf.nginx.dialect import Dialect
@@ -72,10 +72,10 @@ def service_part(
     if asked:
         lines, lacks = upstream_as_asked(name, endpoints, asked, dialect)
         problems = tuple(Problem("service", name, lack) for lack in lacks)
-        return _part("service", name, lines, problems=problems)
+        return replace(make_part("service", name, lines.encode()), problems=problems)
     spare = any(not endpoint.backup for endpoint in endpoints)
     body = [server_line(endpoint, spare=spare) for endpoint in endpoints]
-    return _part("service", name, upstream_block(name, body, dialect.settings.keepalive))
+    return make_part("service", name, upstream_block(name, body, dialect.settings.keepalive).encode())
 
 
 def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> Part:
@@ -112,8 +112,8 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
     if beside:
         files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
         servers, problems = (*beside.http, *servers), (*problems, *beside.problems)
-    made = _part("host", host, joined(servers), live, files=files, problems=problems)
-    return replace(made, answers_unknown=True) if answers_unknown else made
+    made = make_part("host", host, joined(servers).encode(), needs=live, answers_unknown=answers_unknown)
+    return replace(made, files=tuple(files), problems=problems)
 
 
 def default_host_problems(part: Part | None, dialect: Dialect) -> Iterator[Problem]:
@@ -151,16 +151,3 @@ def _locations(route: Route, live: frozenset[str], last: tuple[Lines, ...]) -> t
     )
     lines = (answer, *last)
     return locations(route.path, lines, lines)
-
-
-def _part(
-    kind: Literal["service", "host"],
-    name: str,
-    lines: Lines,
-    needs: frozenset[str] = _NOBODY,
-    *,
-    files: Iterable[Part] = (),
-    problems: tuple[Problem, ...] = (),
-) -> Part:
-    text = lines.encode()
-    return Part(kind, name, file_name(kind, text), text, needs, tuple(files), problems)

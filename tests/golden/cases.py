@@ -17,7 +17,7 @@ from proxyconf.nginx.additions import Additions, piece
 from proxyconf.nginx.build import Build, parse_build
 from proxyconf.nginx.certificates import Certificate, CertificateSet
 from proxyconf.nginx.pages import by_status
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.site import Dialect, Renderer
 from proxyconf.options import HostOptions, LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.tables import Listen, Nginx, Tls
@@ -194,7 +194,7 @@ def certificates() -> CertificateSet:
     pem = (HERE / "a.test.pem").read_bytes()
 
     def part(kind: PartKind, name: str) -> Part:
-        return Part(kind, name, file_name(kind, pem), pem)
+        return make_part(kind, name, pem)
 
     names = {"a.test": ("*.a.test", "a.test"), "default": (), "other": ("other.test",)}
     found = [
@@ -217,7 +217,7 @@ def additions(of: Dialect) -> Additions:
             "_.b.test.conf": copy("location.d/_.b.test.conf", "proxy_read_timeout 5m;\n"),
             "default.conf": copy("location.d/default.conf", "client_body_timeout 2m;\n"),
         },
-        pages=by_status(Part("page", name, file_name("page", text), text) for name, text in pages.items()),
+        pages=by_status(make_part("page", name, text) for name, text in pages.items()),
     )
 
 

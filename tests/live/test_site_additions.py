@@ -10,7 +10,7 @@ import pytest
 
 from proxyconf.nginx.additions import Additions, piece, with_originals
 from proxyconf.nginx.pages import by_status
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.site import Renderer
 from tests.golden.cases import dialect, route, snapshot, write_site
 from tests.live.echo_backend import EchoBackend
@@ -43,7 +43,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 def pages(**texts: str) -> Iterator[Part]:
     for name, text in texts.items():
-        yield Part("page", name, file_name("page", text.encode()), text.encode())
+        yield make_part("page", name, text.encode())
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from proxyconf.errors import NotRunningError, RefusedError, UncheckedError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.control import LogMark
-from proxyconf.nginx.folder import Folder, parts_of
+from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.site import Renderer
 from proxyconf.nginx.workers import Lingering
 from proxyconf.steps import Steps
@@ -81,11 +82,11 @@ class FakeNginx:
 
     def hosts(self) -> list[str]:
         """Return the host names it serves."""
-        texts = [self._part(name) for name in parts_of(self.loaded)]
+        texts = [self._part(name) for name in parts_named(self.loaded)]
         return sorted(name for text in texts for name in re.findall(r'server_name "?([^";]+)', text))
 
     def texts(self) -> str:
-        return "".join(self._part(name) for name in sorted(parts_of(self.loaded)))
+        return "".join(self._part(name) for name in sorted(parts_named(self.loaded)))
 
     def _part(self, name: str) -> str:
         return (self.folder / "parts" / name).read_text()
@@ -102,7 +103,7 @@ class FakeNginx:
         return self.warning
 
     def _read(self, main: Path) -> None:
-        for name in sorted(parts_of(main.read_bytes()), reverse=True):  # services before hosts
+        for name in sorted(parts_named(main.read_bytes()), reverse=True):  # services before hosts
             if not (self.folder / "parts" / name).exists():
                 self._refuse(f'open() "{name}" failed (2: No such file or directory)')
             if complaint := self.refuse(self._part(name)):
@@ -183,6 +184,6 @@ def parts_on_disk(path: Path) -> set[str]:
 def assert_startable(path: Path) -> None:
     """Check that nginx would start: all parts that the root file names are there, and whole."""
     root = path / "nginx.conf"
-    for name in parts_of(root.read_bytes()) if root.exists() else ():
+    for name in parts_named(root.read_bytes()) if root.exists() else ():
         digest = hashlib.sha256((path / "parts" / name).read_bytes()).hexdigest()
         assert name == f"{name[0]}-{digest[:16]}.conf"

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.errors import RefusedError
 from proxyconf.nginx.addition_folders import AdditionFolders
-from proxyconf.nginx.additions import NO_ADDITIONS, Additions, piece, piece_name, read_piece
-from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.additions import NO_ADDITIONS, Additions, piece, piece_name
+from proxyconf.nginx.part import read_part
 from proxyconf.nginx.site import Renderer
 from proxyconf.state import Applied
 from tests.golden.cases import TWO_SERVICES, dialect
@@ -56,9 +55,8 @@ class TestWhose:
 
     def test_a_copy_tells_where_it_is_from(self) -> None:
         """So that the next run knows the last good form of a file that is refused meanwhile."""
-        assert read_piece(self.one.file, self.one.text) == self.one
+        assert read_part(self.one.file, self.one.text) == self.one
         assert self.one.text.startswith(b"aio on;\n#"), "what nginx says of a line is so of the original"
-        assert read_piece("o-0000000000000000.conf", b"aio on;") is None
 
 
 class TestFolders:
@@ -178,15 +176,6 @@ class TestFolders:
         (problem,) = AdditionFolders(tmp_path, tmp_path / "pages").refresh().problems
         assert str(problem) == f"folder {tmp_path}/pages: is no folder (make it, or set error_pages)"
 
-    def test_the_copies_of_an_earlier_run(self, tmp_path: Path) -> None:
-        folder = Folder(tmp_path, "nginx.conf")
-        folder.prepare()
-        part = piece("/x", b"aio on;")
-        folder.stage((part,), b"")
-        assert folder.pieces([part.file, "h-0123456789abcdef.conf"]) == (part,)
-        (tmp_path / "parts" / part.file).unlink()
-        assert folder.pieces([part.file]) == ()
-
 
 def refusing(text: str) -> str:
     return 'unknown directive "oops" PLACE' if "oops" in text else ""
@@ -281,15 +270,16 @@ class TestApplied:
         assert included(bench, "a.test")
         assert "its last good form serves" in bench.apply.problems[0].why
 
-    async def test_where_the_next_run_knows_none_nothing_changes(self, tmp_path: Path) -> None:
-        """To serve the host without it may let strangers in; to leave it out would end what works."""
+    async def test_the_next_run_knows_who_was_served_without_it(self, tmp_path: Path) -> None:
+        """They go on so, and it holds up nobody; who is new may need it to keep strangers out."""
         first = await serving(tmp_path, site("a"))
-        put(tmp_path, "host.d/a.test.conf", "oops;")
+        put(tmp_path, "location.d/default.conf", "oops;")
         bench = await again(first)
-        with pytest.raises(RefusedError, match=f"oops. in {tmp_path}/host.d/a.test.conf:2"):
-            await bench.serve(site("a", "b"))
+        await bench.serve(site("a", "b", endpoint="10.0.0.2:80"))
         assert bench.nginx.hosts() == ["a.test"]
-        (tmp_path / "host.d/a.test.conf").unlink()
+        assert "10.0.0.2" in bench.nginx.texts()
+        assert [problem.what for problem in bench.apply.problems] == ["file", "host"]
+        (tmp_path / "location.d/default.conf").unlink()
         await bench.serve(site("a", "b"))
         assert bench.nginx.hosts() == ["a.test", "b.test"]
 

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from proxyconf import app, config
 from proxyconf.errors import CommandError, SourceError, StateError, UsageError
 from proxyconf.groups.undo import Undo
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named
 from proxyconf.resources.folder import Resources
 from proxyconf.sources import kinds
 from proxyconf.state import State
@@ -68,7 +68,7 @@ async def test_once_installs_what_the_source_says(installed: Installed) -> None:
     assert [(route.host, route.endpoints) for route in status.routes] == [("web.test", ("127.0.0.1:8081",))]
     assert [(source.name, source.state) for source in status.sources] == [("file", "watching")]
     root = (installed.state / "nginx" / "nginx.conf").read_bytes()
-    assert parts_of(root) == {file.name for file in (installed.state / "nginx" / "parts").iterdir()}
+    assert parts_named(root) == {file.name for file in (installed.state / "nginx" / "parts").iterdir()}
     assert status.nginx.version == "1.22.1"
     assert status.nginx.start == f"{installed.path}/nginx -c {installed.state}/nginx/nginx.conf"
     assert State(installed.state).load_listings()[0].source == "file"

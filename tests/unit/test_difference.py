@@ -16,7 +16,7 @@ from proxyconf.cli import main
 from proxyconf.config import TemplateTable
 from proxyconf.difference import difference
 from proxyconf.errors import SourceError, StateError
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named
 from proxyconf.tables import Confd
 from tests.unit.calling import call
 from tests.unit.installed import ONE_BACKEND, Installed
@@ -171,7 +171,7 @@ async def test_operators_pieces_are_named_by_their_files(applied: Installed) -> 
 async def test_parts_that_are_gone_or_odd(applied: Installed) -> None:
     """They would be written again."""
     root = (applied.state / "nginx" / "nginx.conf").read_bytes()
-    service, host = sorted(parts_of(root), reverse=True)
+    service, host = sorted(parts_named(root), reverse=True)
     (applied.state / "nginx" / "parts" / service).unlink()
     (applied.state / "nginx" / "parts" / host).write_text("odd\n")
     made = await lines(applied.settings())

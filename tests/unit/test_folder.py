@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxyconf.errors import StateError
-from proxyconf.nginx.folder import Folder, parts_of
-from proxyconf.nginx.part import Part
+from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.part import Part, make_part, parts_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,8 @@ def again(folder: Folder) -> Folder:
         pytest.param(b"# parts/u-0123456789abcdef.users", {"u-0123456789abcdef.users"}, id="users"),
     ],
 )
-def test_parts_of(text: bytes, found: set[str]) -> None:
-    assert parts_of(text) == found
+def test_parts_named(text: bytes, found: set[str]) -> None:
+    assert parts_named(text) == found
 
 
 def test_prepare_makes_what_nginx_and_people_need(folder: Folder) -> None:
@@ -171,14 +171,12 @@ def test_what_somebody_deleted_is_written_again(folder: Folder) -> None:
 
 def test_what_a_backup_has_not_is_passed_over(folder: Folder) -> None:
     """Without its keys, the last good form of a certificate is missing, and nothing else."""
-    certificates = [
-        Part("certificate", name, f"c-{name * 16}.pem", f"of {name}\n".encode()) for name in "abc"
-    ]
+    certificates = [make_part("certificate", name, f"of {name}\n".encode()) for name in "abc"]
     install(folder, *certificates)
     (folder.path / "parts" / certificates[0].file).unlink()
     (folder.path / "parts" / certificates[1].file).unlink()
     (folder.path / "parts" / certificates[1].file).mkdir()
-    assert folder.certificates(one.file for one in certificates) == (certificates[2].text,)
+    assert folder.parts(one.file for one in certificates) == (certificates[2],)
 
 
 def rewrite(path: Path) -> None:

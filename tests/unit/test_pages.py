@@ -8,7 +8,7 @@ import pytest
 
 from proxyconf.nginx.additions import Additions
 from proxyconf.nginx.pages import NO_PAGES, by_status, statuses_of, write_pages
-from proxyconf.nginx.part import Part, file_name
+from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.site import Renderer
 from proxyconf.options import HostOptions, Options
 from proxyconf.tables import Listen, Tls
@@ -17,7 +17,7 @@ from tests.golden.cases import FOLDER, certificates, dialect, on_https, route, s
 
 
 def page(name: str) -> Part:
-    return Part("page", name, file_name("page", name.encode()), name.encode())
+    return make_part("page", name, name.encode())
 
 
 @pytest.mark.parametrize(

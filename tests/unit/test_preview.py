@@ -11,7 +11,7 @@ import pytest
 from proxyconf import preview
 from proxyconf.config import SourceTable, TemplateTable
 from proxyconf.errors import CommandError, RefusedError, StateError
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named
 from proxyconf.state import State
 from proxyconf.tables import Confd
 from tests.unit.fakes import addresses, listing
@@ -40,7 +40,7 @@ async def test_render_returns_all_files(installed: Installed) -> None:
     assert (made.warnings, made.errors) == ([], ())
     files = made.files
     root = files.pop("nginx.conf")
-    assert set(files) == {f"parts/{name}" for name in parts_of(root)}
+    assert set(files) == {f"parts/{name}" for name in parts_named(root)}
     assert any(
         b"server_name web.test;" in text or b'server_name "web.test";' in text for text in files.values()
     )

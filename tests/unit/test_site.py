@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
-from proxyconf.nginx.folder import parts_of
+from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.site import Dialect, Part, Renderer, Site, canonical_listen
 from proxyconf.options import NONE, LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.tables import Listen
@@ -261,7 +261,7 @@ class TestOptions:
         routes = tuple(route(host, "/", "web", users=USERS) for host in ("a.test", "b.test"))
         site = render(snapshot(*routes, web="10.0.0.1:80"))
         assert [part.kind for part in site.parts] == ["service", "host", "host", "users"]
-        assert parts_of(site.root("")) == {part.file for part in site.parts}
+        assert parts_named(site.root("")) == {part.file for part in site.parts}
         other = (route("a.test", "/", "web", users=(("bob", USERS[0][1]),)), routes[1])
         assert [part.kind for part in render(snapshot(*other, web="10.0.0.1:80")).parts].count("users") == 2
 
