@@ -19,6 +19,7 @@ from proxyconf.flags import (
     answer,
     configured,
     guarded,
+    located,
     seconds,
     show_diff,
     with_sources,
@@ -210,7 +211,7 @@ for command in (inspection.plan, inspection.doctor):
 
 
 @main.command()
-@configured
+@located
 @click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
 @click.option("--watch", "live", is_flag=True, help="Show it every second, until Ctrl-C.")
 def status(load: Load, *, as_json: bool, live: bool) -> None:
@@ -243,7 +244,7 @@ def _watch(socket: Path, *, as_json: bool) -> None:
 
 
 @main.command()
-@configured
+@located
 def confirm(load: Load) -> None:
     r"""Believe a source that came back with far fewer endpoints than before.
 
@@ -265,7 +266,7 @@ for command in (controls.explain, controls.history, controls.pause, controls.res
 
 
 @main.command()
-@configured
+@located
 @click.option(
     "--timeout",
     metavar="DURATION",

@@ -78,6 +78,7 @@ def load(
     kinds: Sequence[str],
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
 ) -> Settings:
     """Read the configuration.
 
@@ -86,12 +87,15 @@ def load(
         kinds: The kinds of source there are; each is the name of a table.
         environment: Variables; those without our prefix are passed over.
         flags: Tables of keys given on the command line.
+        only: The tables of the file that count, whatever is wrong in the others. None: all do.
 
     Raises:
         UsageError: Unreadable, not TOML, an unknown key, a wrong value.
     """
     place = str(path) if path else "command line"
     values = _read(path) if path else {}
+    if only is not None:
+        values = {key: value for key, value in values.items() if key in only}
     known = (*msgspec.structs.asdict(Tables()), *kinds)
     overlay, warnings = _from_environment(environment or {}, known)
     for origin, more in ((f"environment {ENV_PREFIX}*", overlay), ("command line", flags or {})):

@@ -10,7 +10,7 @@ import click
 
 from proxyconf import report
 from proxyconf.errors import StateError
-from proxyconf.flags import FAILED, Command, answer, configured
+from proxyconf.flags import FAILED, Command, answer, located
 from proxyconf.state import State
 from proxyconf.status import ask_explain, ask_history, ask_pause, ask_resume
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@configured
+@located
 @click.option("--because", default="", metavar="TEXT", help="Why, for those who see that it is paused.")
 def pause(load: Load, because: str) -> None:
     r"""Apply nothing until `resume`: no file is written, and nothing checked or reloaded.
@@ -41,7 +41,7 @@ def pause(load: Load, because: str) -> None:
 
 
 @click.command(cls=Command)
-@configured
+@located
 def resume(load: Load) -> None:
     r"""End a pause: what has come meanwhile is applied at once.
 
@@ -75,7 +75,7 @@ async def _resume(settings: Settings) -> Pause | None:
 
 
 @click.command(cls=Command)
-@configured
+@located
 @click.argument("what")
 @click.option("--json", "as_json", is_flag=True, help="The same, for machines.")
 def explain(load: Load, what: str, *, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def explain(load: Load, what: str, *, as_json: bool) -> None:
 
 
 @click.command(cls=Command)
-@configured
+@located
 @click.option("-n", "--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Everything of these, for machines.")
 def history(load: Load, last: int, *, as_json: bool) -> None:

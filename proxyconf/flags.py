@@ -18,7 +18,7 @@ from proxyconf.sources import kinds
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from proxyconf.config import Settings
 
@@ -51,8 +51,13 @@ class Commands(Command, click.Group):
         return list(self.commands)
 
 
-def configured(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that say which configuration it is about."""
+def configured(command: Callable[..., None], *, only: Sequence[str] | None = None) -> Callable[..., None]:
+    """Give a command the flags that say which configuration it is about.
+
+    Args:
+        command: It.
+        only: The tables of the file that it needs; None for all.
+    """
 
     @click.option(
         "-c",
@@ -94,9 +99,14 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
             flags["exec"] = {"start_after": start_after}
         for text in sets:
             config.lay_over(flags, _setting(text))
-        guarded(lambda: command(lambda: _load(path, flags, named=named), **rest))
+        guarded(lambda: command(lambda: _load(path, flags, named=named, only=only), **rest))
 
     return with_settings
+
+
+def located(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the same flags, to find the program that runs: it may have a mistake in its file."""
+    return configured(command, only=("state", "status", "log"))
 
 
 def _setting(text: str) -> dict[str, Any]:
@@ -106,11 +116,19 @@ def _setting(text: str) -> dict[str, Any]:
     return config.nested(name.strip().split("."), config.scalar(value.strip()))
 
 
-def _load(path: Path | None, flags: dict[str, Any], *, named: bool) -> Settings:
+def _load(path: Path | None, flags: dict[str, Any], *, named: bool, only: Sequence[str] | None) -> Settings:
     """Read the settings; *named*: a flag names a source, so that the default file is not meant."""
     if path is None and not named and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
-    settings = config.load(path, kinds=kinds(), environment=os.environ, flags=flags)
+    read = functools.partial(config.load, kinds=kinds(), environment=os.environ, flags=flags, only=only)
+    try:
+        settings = read(path)
+    except UsageError as exc:
+        if not (only and path):
+            raise
+        if "state" not in flags:
+            raise UsageError(f"{exc} (or give the state folder of the one that runs: --state DIR)") from exc
+        settings = read(None)
     set_up(settings.tables.log)
     return settings
 

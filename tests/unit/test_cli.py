@@ -215,6 +215,28 @@ def test_nobody_to_ask(installed: Installed, command: str) -> None:
     assert re.fullmatch(r"proxyconf: ask [^\n]+does proxyconf run[^\n]+\n", result.stderr)
 
 
+@pytest.mark.parametrize("command", ["status", "confirm", "pause", "resume", "history"])
+def test_who_runs_is_found_whatever_is_wrong_in_the_file(installed: Installed, command: str) -> None:
+    """It goes on with what it had, and status is where its mistake is shown."""
+    file = installed.path / "p.toml"
+    file.write_text(f'[nignx]\n[nginx]\nmode = "x"\n[state]\ndir = "{installed.state}"\n')
+    result = call(command, "-c", str(file))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"ask {installed.state}/status.sock: " in result.stderr
+
+
+def test_a_file_that_can_not_be_read_says_nothing_of_who_runs(installed: Installed) -> None:
+    file = installed.path / "p.toml"
+    file.write_text("[nginx\n")
+    result = call("status", "-c", str(file))
+    assert result.exit_code == 2
+    assert result.stderr.endswith(" (or give the state folder of the one that runs: --state DIR)\n")
+    result = call("status", "-c", str(file), "--state", str(installed.state))
+    assert result.exit_code == 1
+    assert f"ask {installed.state}/status.sock: " in result.stderr
+    assert call("status", "--state", str(installed.state), "-s", "nignx.mode=own").exit_code == 2
+
+
 def test_the_file_of_the_environment(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
     (installed.path / "p.toml").write_text("[lgo]\n")
     monkeypatch.setenv("PROXYCONF_CONFIG", str(installed.path / "p.toml"))
