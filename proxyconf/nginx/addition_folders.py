@@ -53,7 +53,7 @@ class AdditionFolders:
         stamps = self._look()
         if stamps == self._stamps:
             return self.found
-        problems = [_unprintable(file) for file in stamps if not file.name.isprintable()]
+        problems = [problem for file in stamps if (problem := _badly_named(file))]
         servers, locations = (
             {
                 file.name: _read_piece(file, problems)
@@ -67,12 +67,13 @@ class AdditionFolders:
         if self._pages and not self._pages.is_dir():
             problems.append(Problem("folder", str(self._pages), "is no folder (make it, or set error_pages)"))
         self._stamps, self._last_pages = stamps, pages
-        self.found = Additions(servers, locations, by_status(pages.values()), tuple(problems))
+        nameless = tuple(file for file in stamps if file.parent in self._folders and file.suffix != ".conf")
+        self.found = Additions(servers, locations, by_status(pages.values()), tuple(problems), nameless)
         return self.found
 
     def _look(self) -> dict[Path, _Stamp]:
         """Return what tells whether a file is another one, or may be read now, sorted."""
-        entries = [entry for folder in self._folders for entry in _entries(folder, ".conf")]
+        entries = [entry for folder in self._folders for entry in _entries(folder)]
         if self._pages:
             entries += _entries(self._pages, ".html")
         return {Path(entry.path): _stamp(entry) for entry in sorted(entries, key=lambda one: one.path)}
@@ -98,7 +99,7 @@ class AdditionFolders:
         return before
 
 
-def _entries(folder: Path, ending: str) -> Iterator[DirEntry[str]]:
+def _entries(folder: Path, ending: str = "") -> Iterator[DirEntry[str]]:
     with suppress(OSError), scandir(folder) as entries:
         yield from (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
 
@@ -112,9 +113,16 @@ def _stamp(entry: DirEntry[str]) -> _Stamp:
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
-def _unprintable(file: Path) -> Problem:
-    """Return that *file* has a name that can't be shown as it is: a byte that is no UTF-8 is in no JSON."""
-    return Problem("file", repr(str(file)), "has a name that can't be read (rename it)")
+def _badly_named(file: Path) -> Problem | None:
+    """Return why a *file* can't be for any host, if it looks as if it were for one."""
+    if file.suffix not in (".conf", ".html"):
+        return None
+    if not file.name.isprintable():  # which can't be shown as it is: a byte that is no UTF-8 is in no JSON
+        return Problem("file", repr(str(file)), "has a name that can't be read (rename it)")
+    if file.suffix == ".html" or PIECE.fullmatch(file.name):
+        return None
+    why = "is passed over: its name can be no host's (write that in lower case, and _ for a star, as in"
+    return Problem("file", str(file), f"{why} _.example.com.conf)")
 
 
 def _read_piece(file: Path, problems: list[Problem]) -> Part:

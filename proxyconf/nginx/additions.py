@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxyconf.model import Problem
 from proxyconf.nginx.part import Part, make_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from proxyconf.model import Problem
 
 HOST_D, LOCATION_D = "host.d", "location.d"
 PIECE = re.compile(r"[a-z0-9_.-]+\.conf")  # what a host's name can lead to
@@ -43,12 +42,14 @@ class Additions:
         locations: Pieces for locations, by the name of their file.
         pages: Error pages, by status.
         problems: What could not be used.
+        nameless: Files that may be meant for a host of their whole name, as nginx-proxy has them.
     """
 
     servers: Mapping[str, Part] = field(default_factory=dict)
     locations: Mapping[str, Part] = field(default_factory=dict)
     pages: Mapping[int, Part] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    nameless: tuple[Path, ...] = ()
 
     def of(self, host: str) -> Pieces:
         """Return the pieces for *host*: those of its own name, else the default ones."""
@@ -56,6 +57,14 @@ class Additions:
             return NO_PIECES
         name = piece_name(host)
         return Pieces(_choose(self.servers, name), _choose(self.locations, name))
+
+    def passed_over(self, hosts: Iterable[str]) -> Iterator[Problem]:
+        """Yield which files would be for one of *hosts*, were it not for their names."""
+        known = frozenset((*hosts, "default")) if self.nameless else frozenset()
+        for file in self.nameless:
+            if (host := file.name.removesuffix("_location")) in known:
+                why = f"is passed over: a file for {host} is called {piece_name(host)} (rename it)"
+                yield Problem("file", str(file), why)
 
     def without(self, pieces: Mapping[str, Part | None]) -> Additions:
         """Return the same with others in the place of some pieces, or without them."""

@@ -8,23 +8,22 @@ start from.
 from __future__ import annotations
 
 import os
-import pwd
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import StateError
 from proxyconf.files import make_folder
-from proxyconf.model import Problem
 from proxyconf.nginx.addition_folders import AdditionFolders
 from proxyconf.nginx.additions import HOST_D, LOCATION_D
+from proxyconf.nginx.entry import closed_challenge, closed_state, user_called
 from proxyconf.nginx.part import parts_named, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from proxyconf.model import Problem
     from proxyconf.nginx.part import Part
 
 _Stamp = tuple[str, int, int]
@@ -44,7 +43,13 @@ class Folder:
     """
 
     def __init__(
-        self, path: Path, root_name: str, *, worker: str = "", error_pages: Path | None = None
+        self,
+        path: Path,
+        root_name: str,
+        *,
+        worker: str = "",
+        error_pages: Path | None = None,
+        challenge: Path | None = None,
     ) -> None:
         """Take the folder *path*.
 
@@ -53,9 +58,11 @@ class Folder:
             root_name: Of the file that nginx reads.
             worker: Whom nginx's workers run as, where that is not us.
             error_pages: The folder of the operators' error pages, if there is one.
+            challenge: The folder that ACME's challenges are answered from, if it is one of this host.
         """
         self.path = path
         self._worker = worker
+        self._challenge = challenge
         self.root = path / root_name
         self.staged = path / f"{root_name}.next"
         self.additions = AdditionFolders(path, error_pages)
@@ -107,20 +114,9 @@ class Folder:
         return tuple(read_parts(texts))
 
     def obstacles(self) -> tuple[Problem, ...]:
-        """Return why nginx's workers can't reach the folder; its check, made by root, does not notice."""
-        user = _user(self._worker)
-        closed = [
-            folder for folder in (self.path, *self.path.parents) if user and not _may_enter(user, folder)
-        ]
-        return tuple(
-            Problem(
-                "folder",
-                str(folder),
-                f"{self._worker}, whom nginx's workers run as, may not enter it, so that large uploads and"
-                f" answers fail (chmod o+x {folder}, or set another [state] dir)",
-            )
-            for folder in closed
-        )
+        """Return why nginx's workers can't reach what they serve from."""
+        challenge = closed_challenge(self._challenge, self._worker) if self._challenge else ()
+        return (*closed_state(self.path, self._worker), *challenge)
 
     def untouched(self) -> bool:
         """Tell whether root file and operators' files are still those that were read or checked last."""
@@ -169,7 +165,7 @@ class Folder:
                 _write_private(path, part.text)
             case "host" | "operator":  # a header of a request may be a secret
                 _write_private(path, part.text, mode=0o640)
-            case "users" if user := _user(self._worker):
+            case "users" if user := user_called(self._worker):
                 _write_private(path, part.text, mode=0o640, group=user.pw_gid)
             case _:
                 path.write_bytes(part.text)
@@ -262,25 +258,6 @@ def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int 
             os.fchown(file.fileno(), -1, group)
         os.fchmod(file.fileno(), mode)
         file.write(content)
-
-
-def _user(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name) if name else None
-    except KeyError:
-        return None  # nginx itself will say that there is none
-
-
-def _may_enter(user: pwd.struct_passwd, folder: Path) -> bool:
-    try:
-        status = folder.stat()
-    except OSError:
-        return True  # not there yet
-    if status.st_uid == user.pw_uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == user.pw_gid:
-        return bool(status.st_mode & stat.S_IXGRP)
-    return user.pw_uid == 0 or bool(status.st_mode & stat.S_IXOTH)
 
 
 def _sync_all(paths: list[Path]) -> None:

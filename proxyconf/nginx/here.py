@@ -107,8 +107,14 @@ async def open_nginx(
 
 def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], start: str) -> Here:
     worker = dialect.settings.user if dialect.own and dialect.root else ""
-    pages = dialect.settings.error_pages
-    folder = Folder(dialect.folder, dialect.root_file.name, worker=worker, error_pages=pages)
+    challenge = dialect.settings.tls.challenge
+    folder = Folder(
+        dialect.folder,
+        dialect.root_file.name,
+        worker=worker,
+        error_pages=dialect.settings.error_pages,
+        challenge=Path(challenge) if challenge.startswith("/") else None,
+    )
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
     return Here(control, folder, prober, renderer, start)
 

@@ -181,6 +181,7 @@ class Renderer:
                 outcome = self._hosts.get(host, wanted)
             _sort_out(outcome, parts, problems)
         problems += default_host_problems(parts.get(default_host), self._dialect)
+        problems += additions.passed_over(by_host)
         needed = frozenset().union(*[part.needs for part in parts.values()])
         files = {file.file: file for part in parts.values() for file in part.files}
         files |= {page.file: page for page in pages.parts}

@@ -104,7 +104,26 @@ class TestFolders:
         """Among them what would be a pattern to nginx, or is an editor's."""
         for name in ("a.conf~", ".#a.test.conf", "a b.conf", "*.test.conf", "A.test.conf", 'x";.conf'):
             put(tmp_path, f"host.d/{name}", "aio on;")
-        assert set(folders.refresh().servers) == {"a.test.conf"}
+        found = folders.refresh()
+        assert set(found.servers) == {"a.test.conf"}
+        why = "is passed over: its name can be no host's (write that in lower case, and _ for a star, as in"
+        assert [str(problem) for problem in found.problems] == [
+            f"file {tmp_path}/host.d/{name}: {why} _.example.com.conf)"
+            for name in ("*.test.conf", "A.test.conf", "a b.conf", 'x";.conf')
+        ]
+
+    def test_the_names_that_nginx_proxy_has(self, folders: AdditionFolders, tmp_path: Path) -> None:
+        """They are told where a host is meant, and not of every file that lies about."""
+        names = ("host.d/a.test", "location.d/b.test_location", "location.d/default_location")
+        for name in (*names, "host.d/c.test", "host.d/notes.txt"):
+            put(tmp_path, name, "aio on;")
+        rendered = Renderer(dialect()).render(site("a", "b"), additions=folders.refresh())
+        why = "is passed over: a file for {0} is called {0}.conf (rename it)"
+        assert [str(problem) for problem in rendered.problems] == [
+            f"file {tmp_path}/host.d/a.test: {why.format('a.test')}",
+            f"file {tmp_path}/location.d/b.test_location: {why.format('b.test')}",
+            f"file {tmp_path}/location.d/default_location: {why.format('default')}",
+        ]
 
     def test_what_can_not_be_copied_nginx_reads_itself(
         self, folders: AdditionFolders, tmp_path: Path

@@ -332,6 +332,24 @@ def test_folders_that_workers_can_not_enter_are_problems(tmp_path: Path) -> None
     assert str(closed) not in {problem.where for problem in folder.obstacles()}
 
 
+def test_a_folder_of_challenges_that_answers_none(tmp_path: Path) -> None:
+    """Whoever gets certificates would say no more than that a 404 came."""
+    tmp_path.chmod(0o711)
+    webroot = tmp_path / "acme" / "web"
+    folder = Folder(tmp_path, "nginx.conf", worker="nobody", challenge=webroot)
+    said = {problem.where: problem.why for problem in folder.obstacles()}
+    assert said[str(webroot)].startswith("is no folder, so that no challenge of ACME's is answered (make it")
+    webroot.mkdir(parents=True)
+    webroot.chmod(0o755)
+    webroot.parent.chmod(0o700)
+    said = {problem.where: problem.why for problem in folder.obstacles()}
+    assert f"(chmod o+x {webroot.parent}, or set another [nginx.tls] challenge)" in said[str(webroot.parent)]
+    assert str(webroot) not in said
+    webroot.parent.chmod(0o711)
+    said = {problem.where: problem.why for problem in folder.obstacles()}
+    assert not said.keys() & {str(webroot), str(webroot.parent)}
+
+
 @pytest.mark.parametrize("worker", ["", "root", "no-such-user"])
 def test_who_may_enter_has_no_problem(tmp_path: Path, worker: str) -> None:
     """Nor has one that does not exist, of whom nginx itself will tell."""
