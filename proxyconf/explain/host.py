@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Container, Listing, Route
 
 _VARIABLES = ("VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS")
+_ANOTHERS = "another server of this nginx, or its default one,"
 _DEFAULT_HOST = "[nginx] default_host"
 _NO_HOST = re.compile(r"""[][\s,;:/{}"']+""")
 
@@ -99,7 +100,8 @@ def _of_nobody(question: str, host: str, known: Known, *, elsewhere: Sequence[Ro
     ]
     told = list(_named_links(host, known))
     problems = [] if elsewhere else problem_links(problems_at(_DEFAULT_HOST, known.status.problems))
-    answer = "the path is nobody's: 404" if elsewhere else "no route is for it: the default server answers"
+    server = _ANOTHERS if known.settings.mode == "include" else "the default server"
+    answer = "the path is nobody's: 404" if elsewhere else f"no route is for it: {server} answers"
     hint = "" if told or elsewhere else " (is it spelled as in the label or key, and is its source listed?)"
     return Explanation(
         question=question, is_served=False, verdict=f"{answer}{hint}", chain=(*links, *told, *problems)

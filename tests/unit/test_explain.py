@@ -464,6 +464,12 @@ def test_a_host_that_the_default_host_answers_for() -> None:
     assert world.explain("a.test").verdict == "a.test/ is served, since 2027-01-15 08:00:00"
 
 
+def test_a_host_that_somebody_elses_server_may_have() -> None:
+    answer = World(settings=Nginx(mode="include")).explain("c.test")
+    expected = "no route is for it: another server of this nginx, or its default one, answers"
+    assert answer.verdict.startswith(expected)
+
+
 def test_a_default_host_that_does_not_answer() -> None:
     """What keeps it from that is a problem of the setting."""
     problem = Problem("setting", "[nginx] default_host", "b.test is no host that is known (route it)")
