@@ -18,8 +18,9 @@ from bench.errors import BenchError
 from bench.figures import as_json, table
 from bench.lab import Effort, laboratory, say
 from proxyconf.errors import ProxyconfError
-from tests.live.etcd_server import EtcdError, available
-from tests.live.nginx_server import NginxError, nginx_version
+from tests.live.etcd_server import available
+from tests.live.nginx_server import nginx_version
+from tests.live.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +102,7 @@ def _measure(names: Sequence[str], effort: Effort) -> tuple[list[Report], list[s
         for name in names:
             try:
                 report = _MEASUREMENTS[name](lab, effort)
-            except (BenchError, NginxError, EtcdError, ProxyconfError, OSError) as exc:
+            except (BenchError, ServerError, ProxyconfError, OSError) as exc:
                 say(f"{name}: {exc}")
                 wrong.append(f"{name}: {exc}")
             else:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self
 
 from bench.errors import BenchError
 from bench.product import Tree
-from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

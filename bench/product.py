@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.process import Cpu, cpu_of
 from proxyconf.errors import StateError
 from proxyconf.status import ask_status
-from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

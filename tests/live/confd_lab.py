@@ -23,8 +23,8 @@ from proxyconf.report import as_text
 from proxyconf.status import ask_status
 from tests.live.asking import TIMEOUT_S, RunningError, ask, until
 from tests.live.echo_backend import EchoBackend
-from tests.live.etcd_server import free_ports
 from tests.live.running import processes_of
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -59,6 +59,27 @@ def etcd(shared_etcd: EtcdServer) -> EtcdServer:
     return shared_etcd
 
 
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder for a module's servers, whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="proxyconf-servers-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="module")
+def module_etcd(folder: Path) -> Iterator[EtcdServer]:
+    """One etcd for a module's tests; see `own_etcd`."""
+    with EtcdServer(folder / "shared") as server:
+        yield server
+
+
+@pytest.fixture
+def own_etcd(module_etcd: EtcdServer) -> EtcdServer:
+    """An etcd that runs, and may be stopped, with whatever earlier tests of the module have put into it."""
+    module_etcd.start()
+    return module_etcd
+
+
 @pytest.fixture
 def lab(etcd: EtcdServer) -> Iterator[ConfdLab]:
     """A host that is set up for confd with this etcd."""

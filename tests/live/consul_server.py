@@ -10,21 +10,17 @@ import base64
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tests.live.etcd_server import free_ports
+from tests.live.server import Server, ServerError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
     from tests.live.certificates import Certificates
 
@@ -33,8 +29,8 @@ TXN_OPERATIONS = 64  # Consul's limit for one transaction
 _LOG_TAIL = 2_000
 
 
-class ConsulError(Exception):
-    """A server did not start, or a request to it failed; the message holds what it said.
+class ConsulError(ServerError):
+    """A request to it failed; the message holds what it said.
 
     Attributes:
         status: Of its answer; 0 without one.
@@ -45,13 +41,10 @@ class ConsulError(Exception):
         self.status = status
 
 
-class ConsulServer:
-    """One Consul, which keeps its ports from one start to the next.
-
-    As a context manager it is started at enter; whatever state it is in, it is ended at exit.
+class ConsulServer(Server):
+    """One Consul.
 
     Attributes:
-        folder: Has the log, ``consul.log``, and the folder ``data``.
         url: Its HTTP API.
         address: For its peers.
     """
@@ -74,7 +67,7 @@ class ConsulServer:
             certificates: For HTTPS.
             peers: Addresses of the others of a cluster, which `keeps`.
         """
-        self.folder = folder
+        super().__init__(folder, "consul")
         self._ports = dict(zip(("http", "server", "serf_lan"), free_ports(3), strict=True))
         self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{self._ports['http']}"
         self.address = f"127.0.0.1:{self._ports['serf_lan']}"
@@ -82,54 +75,20 @@ class ConsulServer:
         self._acl = acl
         self._certificates = certificates
         self.peers = peers
-        self._process: subprocess.Popen[bytes] | None = None
         context = certificates.context() if certificates else None
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    def start(self, *, timeout_s: float = 30) -> None:
-        """Start it, unless it runs, and wait until it serves.
-
-        Raises:
-            ConsulError: It ended, or did not serve in time.
-        """
-        self.launch()
-        deadline = time.monotonic() + timeout_s
-        while not self.healthy():
-            if self._process is None or self._process.poll() is not None:
-                raise ConsulError(f"{self.url}: ended\n{self.log()}")
-            if time.monotonic() > deadline:
-                raise ConsulError(f"{self.url}: does not serve after {timeout_s} s\n{self.log()}")
-            time.sleep(0.02)
-
     def launch(self) -> None:
         """Start it, unless it runs; return at once."""
-        if self._process is not None:
-            return
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "consul.json").write_text(json.dumps(self._configuration()))
-        with (self.folder / "consul.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [program(), "agent", f"-config-file={self.folder / 'consul.json'}", *self._arguments()],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        super().launch()
+
+    def environment(self) -> Mapping[str, str]:
+        """Return ours without Consul's own variables."""
+        return {key: value for key, value in os.environ.items() if not key.startswith("CONSUL_")}
 
     def healthy(self) -> bool:
         """Tell whether it has a leader, and can read."""
@@ -138,26 +97,6 @@ class ConsulServer:
         except ConsulError:
             return False
         return True
-
-    def log(self) -> str:
-        """Return the end of its log."""
-        path = self.folder / "consul.log"
-        return path.read_text(errors="replace")[-_LOG_TAIL:] if path.exists() else ""
-
-    def kill(self) -> None:
-        """End it as a crash does (SIGKILL), in whatever state it is."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def freeze(self) -> None:
-        """Stop it from answering (SIGSTOP); its connections stay open."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
-        self._signal(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Kill it and delete its data."""
@@ -223,10 +162,9 @@ class ConsulServer:
         except OSError as exc:
             raise ConsulError(f"{path}: {exc}") from exc
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is None:
-            raise ConsulError(f"{self.url}: does not run")
-        self._process.send_signal(number)
+    def command(self) -> list[str]:
+        """Return the program and its flags."""
+        return [program(), "agent", f"-config-file={self.folder / 'consul.json'}", *self._arguments()]
 
     def _arguments(self) -> list[str]:
         arguments = ["-bind=127.0.0.1", "-client=127.0.0.1", f"-node=n{self._ports['http']}"]
@@ -272,8 +210,3 @@ def program() -> str:
     if folder := os.environ.get("CONSUL_BIN"):
         return shutil.which("consul", path=folder) or ""
     return shutil.which("consul", path=str(Path(sys.prefix) / "bin")) or shutil.which("consul") or ""
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without Consul's own variables."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("CONSUL_")}

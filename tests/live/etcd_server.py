@@ -10,16 +10,15 @@ import base64
 import importlib.util
 import json
 import os
-import random
 import shutil
-import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from tests.live.server import Server, ServerError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,24 +27,13 @@ if TYPE_CHECKING:
     from tests.live.certificates import Certificates
 
 TXN_OPERATIONS = 128  # etcd's limit for one transaction
-# below the range from which the kernel takes ports for outgoing connections: while a server is down, a
-# client that tries its port again and again could otherwise end up connected to itself
-_PORTS = range(20_000, 32_000)
-_LOG_TAIL = 2_000
 _ALONE = ("--heartbeat-interval=10", "--election-timeout=100")  # who elects itself need not be patient
 
 
-class EtcdError(Exception):
-    """A server did not start, or a request to it failed; the message holds what it said."""
-
-
-class EtcdServer:
-    """One etcd, which keeps its ports and data from one start to the next.
-
-    As a context manager it is started at enter; whatever state it is in, it is ended at exit.
+class EtcdServer(Server):
+    """One etcd, which keeps its data, too.
 
     Attributes:
-        folder: Has the folder ``data`` and the log, ``etcd.log``.
         url: Its endpoint.
     """
 
@@ -57,80 +45,17 @@ class EtcdServer:
         certificates: Certificates | None = None,
         flags: Sequence[str] = _ALONE,
     ) -> None:
-        self.folder = folder
-        self.name = name
+        super().__init__(folder, name)
         self.port, peer_port = free_ports(2)
         self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{self.port}"
         self.peer_url = f"http://127.0.0.1:{peer_port}"
         self.initial_cluster = f"{name}={self.peer_url}"
         self._certificates = certificates
         self._flags = flags
-        self._process: subprocess.Popen[bytes] | None = None
         context = certificates.context() if certificates else None
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def pid(self) -> int:
-        """The process id.
-
-        Raises:
-            EtcdError: It does not run.
-        """
-        if self._process is None:
-            raise EtcdError(f"{self.name}: does not run")
-        return self._process.pid
-
-    def start(self, *, timeout_s: float = 20) -> None:
-        """Start it, unless it runs, and wait until it serves.
-
-        Raises:
-            EtcdError: It ended, or did not serve in time.
-        """
-        self.launch()
-        self.wait(timeout_s=timeout_s)
-
-    def launch(self) -> None:
-        """Start it, unless it runs; return at once."""
-        if self._process is not None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "etcd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [program("etcd"), *self._arguments()],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def wait(self, *, timeout_s: float = 20) -> None:
-        """Wait until it serves.
-
-        Raises:
-            EtcdError: It ended, or did not serve in time.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not self.healthy():
-            if self._process is None or self._process.poll() is not None:
-                raise EtcdError(f"{self.name}: ended\n{self.log()}")
-            if time.monotonic() > deadline:
-                raise EtcdError(f"{self.name}: does not serve after {timeout_s} s\n{self.log()}")
-            time.sleep(0.02)
 
     def healthy(self) -> bool:
         """Tell whether it serves, with a quorum where it has peers."""
@@ -139,27 +64,6 @@ class EtcdServer:
                 return bool(json.load(answer)["health"] == "true")
         except OSError:
             return False
-
-    def log(self) -> str:
-        """Return the end of its log."""
-        path = self.folder / "etcd.log"
-        return path.read_text(errors="replace")[-_LOG_TAIL:] if path.exists() else ""
-
-    def stop(self, *, timeout_s: float = 10) -> None:
-        """End it in order; kill it if that takes too long."""
-        self._end(signal.SIGTERM, timeout_s)
-
-    def kill(self) -> None:
-        """End it as a crash does (SIGKILL), in whatever state it is."""
-        self._end(signal.SIGKILL, 10)
-
-    def freeze(self) -> None:
-        """Stop it from answering (SIGSTOP); its connections stay open."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
-        os.kill(self.pid, signal.SIGCONT)
 
     def wipe(self) -> None:
         """Kill it and delete its data; its cluster id stays the same, as it does where a volume is lost."""
@@ -174,7 +78,7 @@ class EtcdServer:
         """Run etcdctl with *args* and return what it prints.
 
         Raises:
-            EtcdError: It failed.
+            ServerError: It failed.
         """
         tls = []
         if self._certificates:
@@ -241,33 +145,28 @@ class EtcdServer:
         """Call etcd's JSON gateway and return its answer.
 
         Raises:
-            EtcdError: It refused, or could not be reached.
+            ServerError: It refused, or could not be reached.
         """
         request = urllib.request.Request(f"{self.url}/v3/{method}", json.dumps(body).encode())
         try:
             with self._opener.open(request, timeout=timeout_s) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as exc:
-            raise EtcdError(f"{method}: {exc.code} {exc.read().decode(errors='replace')}") from exc
+            raise ServerError(f"{method}: {exc.code} {exc.read().decode(errors='replace')}") from exc
         except OSError as exc:
-            raise EtcdError(f"{method}: {exc}") from exc
+            raise ServerError(f"{method}: {exc}") from exc
 
     def _revision_of(self, method: str, body: Mapping[str, object]) -> int:
         return int(self.call(method, body)["header"]["revision"])
 
-    def _end(self, number: signal.Signals, timeout_s: float) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+    def environment(self) -> Mapping[str, str]:
+        """Return ours without etcd's own variables, which would overrule or contradict our flags."""
+        return _environment()
 
-    def _arguments(self) -> list[str]:
+    def command(self) -> list[str]:
+        """Return the program and its flags."""
         arguments = [
+            program("etcd"),
             f"--name={self.name}",
             f"--data-dir={self.folder / 'data'}",
             f"--listen-client-urls={self.url}",
@@ -321,22 +220,6 @@ class EtcdCluster:
             member.kill()
 
 
-def free_ports(count: int) -> list[int]:
-    """Return *count* different TCP ports of the loopback address that nothing uses."""
-    candidates = random.sample(_PORTS, 100)
-    ports: list[int] = []
-    for port in candidates:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise EtcdError(f"no {count} free ports among {candidates}")
-
-
 def available() -> bool:
     """Tell whether there is an etcd to run."""
     return bool(program("etcd") and program("etcdctl"))
@@ -375,7 +258,7 @@ def _run(command: Sequence[str], *, timeout_s: float) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise EtcdError(f"{' '.join(command)}: {exc}") from exc
+        raise ServerError(f"{' '.join(command)}: {exc}") from exc
     if done.returncode:
-        raise EtcdError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr or done.stdout}")
+        raise ServerError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr or done.stdout}")
     return done.stdout

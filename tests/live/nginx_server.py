@@ -13,19 +13,14 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from tests.live.etcd_server import free_ports
+from tests.live.server import Server, ServerError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 _LOG_TAIL = 3_000
-
-
-class NginxError(Exception):
-    """nginx did not do what was asked of it; the message holds what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,81 +36,41 @@ class Answer:
     body: bytes
 
 
-class NginxServer:
+class NginxServer(Server):
     """An nginx on a main file that the caller writes, before the start, with `port` as one it listens on.
 
-    As a context manager it is started at enter, and killed at exit.
-
     Attributes:
-        folder: Gets what nginx prints, as ``nginx.out``.
         conf: The main file; without a ``daemon`` directive.
         port: A free port of 127.0.0.1.
     """
 
     def __init__(self, folder: Path, conf: Path, *, port: int | None = None) -> None:
-        self.folder = folder
+        super().__init__(folder, "nginx")
         self.conf = conf
         self.port = port or free_ports(1)[0]
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
+    def command(self) -> list[str]:
+        """Return the program and its flags."""
+        return ["nginx", "-c", str(self.conf), "-g", "daemon off;"]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def pid(self) -> int:
-        """The master's process id.
-
-        Raises:
-            NginxError: It does not run.
-        """
-        if self._process is None:
-            raise NginxError("nginx does not run")
-        return self._process.pid
-
-    def start(self, *, timeout_s: float = 10) -> None:
-        """Start it and wait until its port takes connections.
-
-        Raises:
-            NginxError: It ended, or did not listen in time.
-        """
-        with (self.folder / "nginx.out").open("ab") as out:
-            self._process = subprocess.Popen(
-                ["nginx", "-c", self.conf, "-g", "daemon off;"],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that its workers can be killed with it
-            )
-        deadline = time.monotonic() + timeout_s
-        while not self._listens():
-            if self._process.poll() is not None:
-                raise NginxError(f"nginx ended\n{self.output()}")
-            if time.monotonic() > deadline:
-                raise NginxError(f"nginx does not listen on {self.port}\n{self.output()}")
-            time.sleep(0.01)
+    def healthy(self) -> bool:
+        """Tell whether its port takes connections."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def reload(self, *, timeout_s: float = 10) -> None:
         """Have it read its configuration again, and wait until no worker from before takes a request.
 
         Raises:
-            NginxError: It kept the old workers, as it does with a configuration that it refuses.
+            ServerError: It kept the old workers, as it does with a configuration that it refuses.
         """
         before = set(self.workers())
         os.kill(self.pid, signal.SIGHUP)
         deadline = time.monotonic() + timeout_s
         while before & set(self.workers()) or not self.workers():
             if time.monotonic() > deadline:
-                raise NginxError(f"nginx did not reload\n{self.output()}")
+                raise ServerError(f"nginx did not reload\n{self.log()}")
             time.sleep(0.01)
 
     def workers(self) -> list[int]:
@@ -123,21 +78,14 @@ class NginxServer:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [pid for pid in map(int, children) if _title(pid) == "nginx: worker process"]
 
-    def stop(self, *, timeout_s: float = 10) -> None:
+    def stop(self, number: signal.Signals = signal.SIGQUIT, *, timeout_s: float = 10) -> None:
         """End it in order: it finishes the requests that it has."""
-        self._end(signal.SIGQUIT, timeout_s)
+        super().stop(number, timeout_s=timeout_s)
 
-    def kill(self) -> None:
-        """End it and its workers as a crash does (SIGKILL)."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
-            self._process = None
-
-    def output(self) -> str:
+    def log(self) -> str:
         """Return the end of what it printed and logged."""
-        logs = [self.folder / "nginx.out", self.conf.parent / "error.log"]
-        return "\n".join(log.read_text(errors="replace")[-_LOG_TAIL:] for log in logs if log.exists())
+        logged = self.conf.parent / "error.log"
+        return super().log() + (logged.read_text(errors="replace")[-_LOG_TAIL:] if logged.exists() else "")
 
     def get(
         self,
@@ -164,21 +112,6 @@ class NginxServer:
             return Answer(0, {}, b"")
         finally:
             connection.close()
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _end(self, number: signal.Signals, timeout_s: float) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
 
 
 def nginx_version() -> str:

@@ -26,13 +26,14 @@ from proxyconf.report import as_text
 from proxyconf.status import ask_status
 from tests.live.asking import HERE, TIMEOUT_S, Place, RunningError, Trickle, ask, until
 from tests.live.echo_backend import EchoBackend
-from tests.live.etcd_server import EtcdServer, free_ports
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from proxyconf.api import Status
+    from tests.live.etcd_server import EtcdServer
 
 REPOSITORY = Path(__file__).parents[2]
 _LOG_TAIL = 4_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.confd_lab import ConfdLab
-from tests.live.etcd_server import free_ports
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from tests.live.etcd_server import EtcdServer

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +17,7 @@ from tests.live.etcd_watching import first, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from proxyconf.sources import Source
 
@@ -27,12 +26,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 READER, OTHER, STRANGER = (f"d2f4c8ba-0000-4000-8000-00000000001{number}" for number in range(3))
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="proxyconf-consul-") as path:
-        yield Path(path)
 
 
 @pytest.fixture(scope="module")

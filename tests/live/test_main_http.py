@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.asking import until
-from tests.live.etcd_server import free_ports
 from tests.live.running import Running
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

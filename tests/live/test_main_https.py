@@ -19,8 +19,8 @@ import grpc
 import pytest
 
 from tests.live.asking import TIMEOUT_S, until
-from tests.live.etcd_server import free_ports
 from tests.live.running import Running
+from tests.live.server import free_ports
 from tests.unit.made_certificates import DAY_S, Pair, make_pair
 
 if TYPE_CHECKING:

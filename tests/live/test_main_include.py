@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.asking import ask, until
-from tests.live.etcd_server import free_ports
 from tests.live.running import Running
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.asking import ask, until
-from tests.live.etcd_server import EtcdServer, available, free_ports
+from tests.live.etcd_server import EtcdServer, available
 from tests.live.running import Keys, Running, serving
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.asking import TIMEOUT_S, network_of
-from tests.live.etcd_server import free_ports
 from tests.live.running import Running
+from tests.live.server import free_ports
 from tests.unit.made_certificates import DAY_S, Pair, make_pair
 
 if TYPE_CHECKING:

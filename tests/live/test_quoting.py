@@ -15,8 +15,8 @@ from proxyconf.errors import BadValueError
 from proxyconf.nginx import quoting
 from proxyconf.nginx.quoting import word
 from proxyconf.nginx.writing import block, directive, joined
-from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer, check
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -16,8 +16,8 @@ from proxyconf.tables import Listen, Nginx
 from proxyconf.units import ListenAddress, Network
 from tests.golden.cases import CASES, HERE, TOKEN, dialect, route, write_golden, write_site
 from tests.live.echo_backend import EchoBackend
-from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import NginxServer, check, nginx_version
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ class Proxy:
     ) -> dict[str, Any]:
         """Return what the backend says that it was asked."""
         answer = self.server.get(host, path, headers=headers, source=source)
-        assert answer.status == 200, (answer, self.server.output())
+        assert answer.status == 200, (answer, self.server.log())
         says: dict[str, Any] = json.loads(answer.body)
         return says
 

@@ -14,9 +14,9 @@ from proxyconf.nginx.part import Part, make_part
 from proxyconf.nginx.site import Renderer
 from tests.golden.cases import dialect, route, snapshot, write_site
 from tests.live.echo_backend import EchoBackend
-from tests.live.etcd_server import free_ports
 from tests.live.nginx_server import check
 from tests.live.options_lab import OptionsProxy
+from tests.live.server import free_ports
 
 if TYPE_CHECKING:
     import socket

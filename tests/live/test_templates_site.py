@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.asking import ask, until
-from tests.live.etcd_server import free_ports
+from tests.live.server import free_ports
 from tests.live.site_lab import Site
 
 if TYPE_CHECKING:
