@@ -1,8 +1,7 @@
 """What a route may ask for besides host, path and service: immutable, typed, and nothing by default.
 
-Options are of three things. Those of a location belong to the route alone. Those of a service are shared by
-all its routes: the first route that asks for any counts. Those of a host are shared, too, but each by itself:
-the first route that asks for it counts, and of `verify_client` the strictest. Another wish is a problem.
+Options are of three things. Those of a location are of one host and path. Those of a service are shared by
+all its routes, and those of a host by all of its own. See `agreement` for what several routes come to.
 """
 
 from __future__ import annotations

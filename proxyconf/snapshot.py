@@ -3,28 +3,28 @@
 Who wins: a key that two sources hold belongs to the source that comes first in the configuration; a host and
 path claimed twice to the claim whose service can serve, else to its current owner, else to the first source,
 else to the older claim, else to the lesser key. (So a container that has ended does not keep a host from its
-successor.) The loser is a problem. A route that a rule made yields to every other.
+successor.) The loser is a problem, unless it leads to the same service: what it asks for counts, too. A route
+that a rule made yields to every other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxyconf import values
+from proxyconf.agreement import of_hosts, of_one_claim, of_services
 from proxyconf.errors import BadValueError
 from proxyconf.model import Problem, Route, Snapshot
 from proxyconf.options import NONE as NO_OPTIONS
-from proxyconf.options import HostOptions, LocationOptions, Options
-from proxyconf.routing.offered import OPTIONS
+from proxyconf.options import LocationOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Claims, Endpoint, Entry, Member, Named
-    from proxyconf.options import ServiceOptions, VerifyClient
 
 Owner = tuple[str, str]
 """Source and key of the route that a host and path belong to."""
@@ -32,13 +32,6 @@ Owner = tuple[str, str]
 _ADDRESS = attrgetter("endpoint.address")
 _BY_CONTAINER = attrgetter("container", "why")
 _BY_NAME = attrgetter("name", "id")
-_HOST_FIELDS = {
-    name: (option.field, getattr(NO_OPTIONS.host, option.field))
-    for name, option in OPTIONS.items()
-    if option.of == "host"
-}
-"""Options of hosts: where each is in `HostOptions`, and what is there if nobody asks for it."""
-_STRICTER: tuple[VerifyClient, ...] = ("", "optional_no_ca", "optional", "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +64,8 @@ def merge(
     services = {name: _endpoints(name, grouped[name], problems) for name in sorted(grouped)}
     live = {name for name, found in services.items() if not all(one.draining for one in found)}
     settled = _settle(routes, owners or {}, live, problems)
-    options = _service_options(settled, problems)
-    hosts = _host_options(settled, problems)
+    options = of_services(settled, problems)
+    hosts = of_hosts(settled, problems)
     pairs = _pairs(claims, problems)
     containers = [container for one in claims for container in one.containers]
     idle = [container for one in claims for container in one.idle]
@@ -226,105 +219,39 @@ def _rank(member: Member) -> tuple[str, bool, int, str]:
 def _settle(
     routes: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str], problems: list[Problem]
 ) -> tuple[Route, ...]:
-    """Return each claim's winner, by host and path."""
+    """Return each claim's winner, by host and path, with what those ask for that lead to the same service."""
     contenders: dict[tuple[str, str], list[_Claimed]] = {}
     for claimed in routes:
         contenders.setdefault((claimed.route.host, claimed.route.path), []).append(claimed)
     settled = []
     for place in sorted(contenders):
         rivals = contenders[place]
-        winner = rivals[0].route if len(rivals) == 1 else _winner(rivals, owners, live)
-        settled.append(winner)
-        problems += [loss for rival in rivals if (loss := _loss(rival.route, winner))]
+        if len(rivals) == 1:
+            settled.append(rivals[0].route)
+            continue
+        rivals.sort(key=lambda one: _precedence(one, owners, live))
+        winner = rivals[0].route
+        same = [one.route for one in rivals if one.route.service == winner.service]
+        settled.append(of_one_claim(same, problems))
+        problems += [_loss(one.route, winner) for one in rivals if one.route.service != winner.service]
     return tuple(settled)
 
 
-def _loss(rival: Route, winner: Route) -> Problem | None:
-    """Return what *rival* does not get of a host and path that both claim, if that is anything."""
-    why = ""
-    if rival.service != winner.service:
-        why = (
-            f"{winner.claim} leads to service {winner.service!r} already, by {winner.where}"
-            " (choose another host or path, or delete one)"
-        )
-    elif rival.options is not NO_OPTIONS and rival.options != winner.options:
-        why = (
-            f"{winner.claim} has the options that {winner.where} asks for (ask for the same, or for nothing)"
-        )
-    return Problem("route", rival.where, why) if why else None
+def _precedence(
+    claimed: _Claimed, owners: Mapping[str, Owner], live: AbstractSet[str]
+) -> tuple[bool, bool, bool, int, int, str]:
+    """Return what is least for who comes first."""
+    route = claimed.route
+    owned = owners.get(route.claim) == (route.source, route.key)
+    return route.implied, route.service not in live, not owned, claimed.position, route.born, route.key
 
 
-def _service_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, ServiceOptions]:
-    """Return what is asked for of each service by the first route, by host and path, that asks for anything.
-
-    Args:
-        routes: Sorted.
-        problems: Gets the routes that ask for something else.
-    """
-    first: dict[str, Route] = {}
-    for route in routes:
-        if route.options is NO_OPTIONS:  # most ask for nothing, which is seen without a comparison
-            continue
-        asked = route.options.service
-        if asked == NO_OPTIONS.service:
-            continue
-        holder = first.setdefault(route.service, route)
-        if holder.options.service != asked:
-            problems.append(_as_another(f"service {route.service!r}", route, holder))
-    return {name: route.options.service for name, route in first.items()}
-
-
-def _host_options(routes: Iterable[Route], problems: list[Problem]) -> dict[str, HostOptions]:
-    """Return what is asked for of each host, by all its routes together.
-
-    Args:
-        routes: Sorted.
-        problems: Gets the routes that ask for something else than counts.
-    """
-    asking: dict[str, list[Route]] = {}
-    for route in routes:
-        if route.options is not NO_OPTIONS and route.options.host != NO_OPTIONS.host:
-            asking.setdefault(route.host, []).append(route)
-    return {
-        host: together[0].options.host if len(together) == 1 else _merged(host, together, problems)
-        for host, together in asking.items()
-    }
-
-
-def _merged(host: str, routes: Sequence[Route], problems: list[Problem]) -> HostOptions:
-    """Return of each option what the first of *routes* asks that asks for it.
-
-    But of verify_client the strictest: what keeps strangers out must not depend on where it is asked for.
-    """
-    found: dict[str, Any] = {}
-    for name, (field, nothing) in _HOST_FIELDS.items():
-        asked = [(route, getattr(route.options.host, field)) for route in routes]
-        asked = [(route, value) for route, value in asked if value != nothing]
-        if not asked:
-            continue
-        holder, counts = max(asked, key=_strictness) if name == "verify_client" else asked[0]
-        found[field] = counts
-        others = (route for route, value in asked if value != counts)
-        problems += [_as_another(f"host {host}: {name}", route, holder) for route in others]
-    return HostOptions(**found)
-
-
-def _strictness(asked: tuple[Route, VerifyClient]) -> int:
-    return _STRICTER.index(asked[1])
-
-
-def _as_another(what: str, route: Route, holder: Route) -> Problem:
-    why = f"{what} is as {holder.where} asks (ask for the same, or for nothing)"
-    return Problem("route", route.where, why)
-
-
-def _winner(rivals: Iterable[_Claimed], owners: Mapping[str, Owner], live: AbstractSet[str]) -> Route:
-    def rank(claimed: _Claimed) -> tuple[bool, bool, bool, int, int, str]:
-        route = claimed.route
-        owned = owners.get(route.claim) == (route.source, route.key)
-        return route.implied, route.service not in live, not owned, claimed.position, route.born, route.key
-
-    return min(rivals, key=rank).route
+def _loss(rival: Route, winner: Route) -> Problem:
+    why = (
+        f"{winner.claim} leads to service {winner.service!r} already, by {winner.where}"
+        " (choose another host or path, or delete one)"
+    )
+    return Problem("route", rival.where, why)
 
 
 def owners_of(snapshot: Snapshot) -> dict[str, Owner]:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from proxyconf.options import Rate
-from proxyconf.routing.offered import OPTIONS
+from proxyconf.routing.offered import SPELLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from proxyconf.options import HostOptions, LocationOptions, ServiceOptions
 
 _PAIRS = ("users", "request_headers", "response_headers")
-_NAMES: dict[tuple[str, str], str] = {(option.of, option.field): name for name, option in OPTIONS.items()}
 
 
 def wishes(route: Route, known: Known) -> str:
@@ -41,7 +40,7 @@ def _asked(of: str, options: LocationOptions | HostOptions | ServiceOptions | No
             if value.burst:
                 yield f"rate_burst {value.burst}"
         else:
-            yield f"{_NAMES[of, field.name]} {_spelled(field.name, value)}"
+            yield f"{SPELLED[of, field.name]} {_spelled(field.name, value)}"
 
 
 def _spelled(field: str, value: Any) -> str:  # noqa: ANN401 - of any option

@@ -391,3 +391,6 @@ OPTIONS: Mapping[str, Option] = {
 """By name."""
 
 OF_THE_SERVICE = frozenset(name for name, option in OPTIONS.items() if option.of == "service")
+
+SPELLED: Mapping[tuple[str, str], str] = {(option.of, option.field): name for name, option in OPTIONS.items()}
+"""Whose option, and its field, to its name."""

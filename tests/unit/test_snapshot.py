@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Named, Problem, Route, Snapshot
 from proxyconf.options import HostOptions, LocationOptions, Options, ServiceOptions
-from proxyconf.routing.offered import OPTIONS
+from proxyconf.routing.offered import SPELLED
 from proxyconf.snapshot import differences, lost_share, merge, owners_of
 
 if TYPE_CHECKING:
@@ -156,19 +156,61 @@ def test_two_that_lead_to_the_same_service_are_no_problem() -> None:
     assert (len(snapshot.routes), snapshot.problems) == (1, ())
 
 
-def test_options_that_do_not_count_are_a_problem() -> None:
-    """Of two that lead to the same service: what one wants kept out, the other may let in."""
-    plain, asking = route(name="1"), replace(route(name="2"), options=MAINTENANCE)
-    assert merge([claims(plain, asking)]).problems == (
-        Problem(
-            "route",
-            "etcd routes/2",
-            "a.test/ has the options that etcd routes/1 asks for (ask for the same, or for nothing)",
-        ),
+GUARDED = Options(
+    LocationOptions(users=(("joe", "x"),), deny=("10.0.0.0/8",)),
+    ServiceOptions(balance="ip_hash"),
+    HostOptions(verify_client="on", https="both"),
+)
+
+
+@pytest.mark.parametrize("first", ["plain", "asking"])
+def test_what_one_replica_asks_for_counts_for_all(first: str) -> None:
+    """It must not depend on who was there first, or strangers come in by the other."""
+    plain, asking = (
+        replace(route(name="1", born=int(first != "plain"))),
+        replace(route(name="2", born=int(first != "asking")), options=GUARDED),
     )
-    same = replace(plain, options=Options(LocationOptions(maintenance=True)))
-    assert merge([claims(same, asking)]).problems == ()
-    assert merge([claims(replace(plain, key="routes/3"), asking)]).problems == (), "it asks for nothing"
+    snapshot = merge([claims(plain, asking)])
+    (found,) = snapshot.routes
+    assert (found.key, found.options) == (f"routes/{1 if first == 'plain' else 2}", GUARDED)
+    assert (snapshot.hosts, snapshot.options) == ({"a.test": GUARDED.host}, {"web": GUARDED.service})
+    assert snapshot.problems == ()
+
+
+def test_each_option_counts_by_itself() -> None:
+    """What the one that comes first asks for, then what the others do; another wish is a problem."""
+    optional = HostOptions(verify_client="optional", https="both", hsts="off")
+    one, two, three = (
+        replace(route(name=str(number), born=number), options=options)
+        for number, options in enumerate(
+            (
+                Options(LocationOptions(deny=("192.0.2.0/24",), body_size=5), host=optional),
+                GUARDED,
+                Options(LocationOptions(body_size=9), ServiceOptions(keepalive=2)),
+            ),
+            start=1,
+        )
+    )
+    snapshot = merge([claims(one, two, three)])
+    (found,) = snapshot.routes
+    assert found.options == Options(
+        LocationOptions(users=(("joe", "x"),), deny=("192.0.2.0/24",), body_size=5),
+        ServiceOptions(balance="ip_hash", keepalive=2),
+        HostOptions(verify_client="on", https="both", hsts="off"),
+    )
+    assert [str(problem) for problem in snapshot.problems] == [
+        f"route etcd routes/{loser}: a.test/: {name} is as etcd routes/{holder} asks"
+        " (ask for the same, or for nothing)"
+        for loser, name, holder in ((1, "verify_client", 2), (2, "deny", 1), (3, "body_size", 1))
+    ]
+    assert merge([claims(three, two, one)]) == snapshot, "in any order"
+
+
+def test_what_leads_elsewhere_has_no_say() -> None:
+    asking = replace(route(name="2", service="other", born=9), options=GUARDED)
+    snapshot = merge([claims(route(name="1"), asking)])
+    assert snapshot.routes == (route(name="1"),)
+    assert [problem.where for problem in snapshot.problems] == ["etcd routes/2"]
 
 
 def test_another_path_is_another_place() -> None:
@@ -451,14 +493,14 @@ def test_a_host_is_as_its_first_route_asks() -> None:
 
 
 def test_a_service_is_as_its_first_route_asks() -> None:
-    """All its options together."""
+    """That is, each option by itself."""
     first, same, other = (
         replace(route(path=path, name=path[1:]), options=Options(service=ServiceOptions(balance=balance)))
         for path, balance in (("/a", "ip_hash"), ("/b", "ip_hash"), ("/c", "least_conn"))
     )
     snapshot = merge([claims(asking(route(), https="both"), first, same, other)])
     assert snapshot.options == {"web": ServiceOptions(balance="ip_hash")}
-    why = "service 'web' is as etcd routes/a asks (ask for the same, or for nothing)"
+    why = "service 'web': balance is as etcd routes/a asks (ask for the same, or for nothing)"
     assert snapshot.problems == (Problem("route", "etcd routes/c", why),)
 
 
@@ -504,11 +546,11 @@ def test_a_host_asks_its_clients_for_certificates_as_strictly_as_any_of_its_rout
     assert all("a.test: verify_client is as etcd" in problem.why for problem in snapshot.problems)
 
 
-def test_every_option_of_a_host_is_merged() -> None:
-    """One that is not in the table of what can be asked for would be lost."""
-    assert {option.field for option in OPTIONS.values() if option.of == "host"} == {
-        field.name for field in fields(HostOptions)
-    }
+def test_every_option_has_a_name() -> None:
+    """By which a route is told that another's counts."""
+    kinds = {"location": LocationOptions, "host": HostOptions, "service": ServiceOptions}
+    for of, kind in kinds.items():
+        assert {field.name for field in fields(kind)} <= {field for whose, field in SPELLED if whose == of}
 
 
 @pytest.mark.parametrize(("host", "twin"), [("a.test", "www.a.test"), ("www.a.test", "a.test")])
