@@ -155,12 +155,13 @@ class Apply:
         """
         await asyncio.to_thread(self._folder.prepare)
         live = await asyncio.to_thread(self._folder.live)
+        if live:
+            self._kept.append(parts_named(live))  # whatever becomes of it: nginx would start from it
         if applied and live and applied.nonce.encode() in live:
             if self._folder.has(
                 parts_named(live)
             ):  # else nginx would not start from it, as from half a backup
                 self.installed = self._good = Generation(applied.digest, applied.nonce, live)
-            self._kept.append(parts_named(live))
             parts = await asyncio.to_thread(self._folder.parts, parts_named(live))
             self._verdicts.trust(parts)
             await asyncio.to_thread(self._certificates.restore, parts)
@@ -187,8 +188,16 @@ class Apply:
             return False
         return await self._serves(self.installed.digest)
 
+    async def awaits_start(self) -> bool:
+        """Tell whether all that is left to do is what only a start of nginx makes possible."""
+        if self.installed is None or self.proved or self._verdicts.is_due or not self._folder.untouched():
+            return False
+        return await asyncio.to_thread(self._is_current) and await self._control.master() is None
+
     def _is_current(self) -> bool:
-        return self._certificates.is_current() and self._folder.additions.is_current()
+        """Tell whether what a rendering reads is as it was; blocks."""
+        folders = self._certificates.is_current() and self._folder.additions.is_current()
+        return folders and self._verdicts.is_current()
 
     def _refresh(self) -> None:
         """Read what operators have in folders, where that has changed."""

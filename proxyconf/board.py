@@ -113,6 +113,11 @@ class Board:
         """Whether nginx was last seen to serve what it should."""
         return self._status.state == "applied"
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether all is done but nginx's start."""
+        return self._status.state == "installed"
+
     def source_listed(self, change: Change) -> None:
         """Note a listing."""
         listing, now = change.listing, time.time()

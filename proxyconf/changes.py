@@ -102,6 +102,11 @@ class ChangeQueue:
         self.bucket = Bucket(pace)
         self._pace = pace
 
+    @property
+    def is_poked(self) -> bool:
+        """Whether a pass was asked for since the last one was begun."""
+        return self._poked
+
     def poke(self) -> None:
         """Ask for a pass without a change: something a person said may alter the outcome."""
         self._poked = True

@@ -35,10 +35,10 @@ class Intake:
 
     def follow(self, policies: Mapping[str, SourcePolicy], needs: tuple[str, ...]) -> None:
         """Go on with these sources; what is known of one of them stays."""
-        before, self._feeds = self._feeds, {}
-        for name, policy in policies.items():
-            feed = self._feeds[name] = before.get(name) or _Feed(policy, needs)
-            feed.policy, feed.needs = policy, needs
+        feeds = {name: self._feeds.get(name) or _Feed(policy, needs) for name, policy in policies.items()}
+        for name, feed in feeds.items():
+            feed.policy, feed.needs = policies[name], needs
+        self._feeds = feeds  # at once, for another thread may be saving what is in them
 
     def restore(self, listing: Listing) -> None:
         """Let a listing count that was saved by an earlier run, until the source speaks."""

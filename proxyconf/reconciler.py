@@ -17,12 +17,14 @@ from proxyconf.changes import Batch
 from proxyconf.errors import (
     CommandError,
     NotRunningError,
+    ProxyconfError,
     RefusedError,
     ReloadError,
     ReloadRefusedError,
     StateError,
     UncheckedError,
 )
+from proxyconf.gate import Gate
 from proxyconf.groups.rendering import View
 from proxyconf.model import Snapshot
 from proxyconf.progress import Progress
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from proxyconf.intake import Intake
     from proxyconf.model import Problem
     from proxyconf.outfit import Outfit
-    from proxyconf.snapshot import Owner
     from proxyconf.state import State
 
 _LOOK_S = 5.0  # how often to look whether nginx still runs on what we gave it
@@ -80,15 +81,16 @@ class Reconciler:
         self._clock = asyncio.get_running_loop().time
         self.progress = Progress(self._clock)
         self.brake = Brake()
-        self._gate_until = self._clock() + outfit.tables.pace.start_wait
-        self._earlier: dict[str, Owner] = {}
+        self._gate = Gate(outfit.tables.pace.start_wait, self._clock)
         self._applied: Applied | None = None
         self._wanted = Snapshot()
         self._served: Snapshot | None = None
         self._shown: View | None = None
         self._since: float | None = None
         self._causes: set[str] = set()
-        self._asked = {"start"}
+        self._asked = {"start"}  # of the passes to come
+        self._asking: set[str] = set()  # of those up to now that had no success
+        self._anew = False
         self._failures = 0
 
     def wear(self, outfit: Outfit) -> None:
@@ -98,8 +100,7 @@ class Reconciler:
 
     def look_again(self) -> None:
         """Check and reload even if nothing has changed: a certificate of the operator's may have."""
-        if self._outfit.apply:
-            self._outfit.apply.look_again()
+        self._anew = True  # and not at once: a pass may be under way
         self.ask("look")
 
     def ask(self, cause: str) -> None:
@@ -129,7 +130,7 @@ class Reconciler:
             async with self.brake.at_work:
                 wait_s = await uninterrupted(self._pass(batch), hurry=self._end_soon)
             wake_at = self._clock() + wait_s
-            if batch.poked:
+            if batch.poked and not self._queue.is_poked:
                 self.looked.set()
 
     def _end_soon(self) -> None:
@@ -142,25 +143,28 @@ class Reconciler:
         saved = await asyncio.to_thread(self._state.load_listings)
         for listing in saved:
             self._intake.restore(listing)
-        self._earlier = applied.owners if applied else {}
-        await self._resume_outfit()
+        self._gate.earlier = applied.owners if applied else {}
+        await self._resume_outfit(self._outfit)
         return 0.0 if saved else _LOOK_FOR_START_S
 
-    async def _resume_outfit(self) -> None:
-        if self._outfit.apply:
-            await self._outfit.apply.resume(self._applied)
-        if self._outfit.joined:
-            await self._outfit.joined.resume()
+    async def _resume_outfit(self, outfit: Outfit) -> None:
+        if outfit.apply:
+            await outfit.apply.resume(self._applied)
+        if outfit.joined:
+            await outfit.joined.resume()
 
     async def _change_outfit(self) -> None:
-        if self._next_outfit:
+        """Take the next outfit, if there is one; where its folder can't be used, the next pass does."""
+        if outfit := self._next_outfit:
+            await self._resume_outfit(outfit)
             before = self._outfit.apply
-            self._outfit, self._next_outfit = self._next_outfit, None
-            await self._resume_outfit()
-            if self._outfit.apply:
-                if before:
-                    self._outfit.apply.follow(before)
-                self._outfit.apply.look_again()
+            self._outfit, self._next_outfit = outfit, None
+            if outfit.apply and before:
+                outfit.apply.follow(before)
+            self._anew = True
+        if self._anew and self._outfit.apply:
+            self._outfit.apply.look_again()
+        self._anew = False
 
     async def _next(self, wake_at: float) -> Batch:
         """Wait for changes, or for the time to look again."""
@@ -175,18 +179,24 @@ class Reconciler:
         for change in batch.changes.values():
             self._intake.take(change)
         self._causes |= batch.changes.keys()
+        self._asking, self._asked = self._asking | self._asked, set()
         if batch.changes and self._since is None:
             self._since = batch.since
             self._board.behind(time.time() - (self._clock() - batch.since))
-        await self._change_outfit()
-        if not (batch.poked or batch.changes) and await self._is_quiet():
-            return _LOOK_S
+        try:
+            await self._change_outfit()
+        except StateError as exc:
+            return self._note_failure("failed", str(exc), self._wanted, Steps())
+        if not (batch.poked or batch.changes) and (quiet_s := await self._quiet_s()):
+            return quiet_s
         started = time.perf_counter()
         host_rule = self._outfit.tables.routing.host_rule
-        snapshot = merge(self._intake.claims(), owners_of(self._wanted) or self._earlier, host_rule=host_rule)
-        if not self._may_start(snapshot):
-            left_s = self._gate_until - self._clock()
-            return left_s if 0 < left_s < _LOOK_S else _LOOK_S
+        owners = owners_of(self._wanted) or self._gate.earlier
+        snapshot = merge(self._intake.claims(), owners, host_rule=host_rule)
+        for_ever = self._outfit.apply is None
+        if reason := self._gate.closed_by(self._intake.unknown(), snapshot, for_ever=for_ever):
+            self._board.waiting(reason)
+            return self._gate.left_s if 0 < self._gate.left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
         if self.brake.is_on:
             return await self._hold_back(snapshot)
@@ -195,8 +205,13 @@ class Reconciler:
             return await self._bring_none(snapshot, steps)
         return await self._bring_site(self._outfit.apply, snapshot, steps, started)
 
-    async def _is_quiet(self) -> bool:
-        return self._board.is_applied and await self._serves()
+    async def _quiet_s(self) -> float:
+        """Return how long nothing need be done without a change; 0 where something is due."""
+        if self._board.is_applied:
+            return _LOOK_S if await self._serves() else 0.0
+        apply, joined = self._outfit.apply, self._outfit.joined
+        waits = apply and self._board.is_installed and await apply.awaits_start()
+        return _LOOK_FOR_START_S if waits and not (joined and await joined.is_due()) else 0.0
 
     async def _serves(self) -> bool:
         apply, joined = self._outfit.apply, self._outfit.joined
@@ -263,27 +278,6 @@ class Reconciler:
             for lane in self._outfit.lanes:
                 lane.want(view)
 
-    def _may_start(self, snapshot: Snapshot) -> bool:
-        """Tell whether enough is known: what is unknown must not be taken for empty."""
-        unknown = self._intake.unknown()
-        if not unknown:
-            return True
-        names = ", ".join(unknown)
-        there = owners_of(snapshot)
-        # "" is the host rule's, whose services may be of any source
-        lost = [
-            claim
-            for claim, (source, _) in self._earlier.items()
-            if source in ("", *unknown) and claim not in there
-        ]
-        if self._outfit.apply is None or self._clock() < self._gate_until:
-            self._board.waiting(f"for {names}")
-        elif lost:
-            self._board.waiting(f"for {names}: without it {len(lost)} routes of the last run would go")
-        else:
-            return True
-        return False
-
     async def _bring(self, apply: Apply, snapshot: Snapshot, steps: Steps) -> float:
         """Apply *snapshot* and note how it went; return the seconds until the next look."""
         joined = self._outfit.joined
@@ -302,14 +296,20 @@ class Reconciler:
             if joined and any(output.is_pending for output in joined.outputs):
                 await self._load_beside(apply, joined, steps)
             wait_s = self._note_failure("refused", str(exc), snapshot, steps)
-        except (ReloadError, StateError, CommandError) as exc:
-            if joined and isinstance(exc, ReloadRefusedError):
-                await joined.unload(str(exc))
-            wait_s = self._note_failure("failed", str(exc), snapshot, steps)
+        except UncheckedError:
+            raise
+        except (ProxyconfError, OSError) as exc:  # whatever it is, it must not end what works
+            wait_s = await self._note_error(exc, snapshot, steps)
         else:
             self._note_success(snapshot, steps)
             wait_s = _LOOK_S
         return min(wait_s, joined.tell()) if joined else wait_s
+
+    async def _note_error(self, exc: Exception, snapshot: Snapshot, steps: Steps) -> float:
+        joined = self._outfit.joined
+        if joined and isinstance(exc, ReloadRefusedError):
+            await joined.unload(str(exc))
+        return self._note_failure("failed", str(exc), snapshot, steps)
 
     async def _install_joined(self, apply: Apply, joined: Group, snapshot: Snapshot, steps: Steps) -> None:
         """Put the templates of the site's nginx in place; the reload of the site will load them, too."""
@@ -350,7 +350,7 @@ class Reconciler:
     def _note_success(self, snapshot: Snapshot, steps: Steps) -> None:
         done = self._done("applied", "", snapshot, steps)
         self._failures, self._served = 0, snapshot
-        self._since, self._causes, self._asked = None, set(), set()
+        self._since, self._causes, self._asking = None, set(), set()
         self._board.snapshot_made(snapshot, self._problems(snapshot))
         applied = self._applied if self._outfit.apply else None
         self._board.passed(done, AppliedState(digest=applied.digest, at=applied.at) if applied else None)
@@ -378,7 +378,7 @@ class Reconciler:
             at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
-            asked=tuple(sorted(self._asked)),
+            asked=tuple(sorted(self._asking)),
             changed=differences(self._served or Snapshot(), snapshot),
             served_ms=waited_s * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},

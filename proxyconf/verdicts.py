@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxyconf.errors import RefusedError
+from proxyconf.errors import CommandError, RefusedError
 from proxyconf.model import Problem
 from proxyconf.nginx.additions import NO_ADDITIONS, with_originals
 from proxyconf.nginx.blame import accused, guilty
@@ -48,11 +48,19 @@ class Verdicts:
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
         self._latest: Site | None = None
+        self._latest_by: Renderer | None = None
 
     @property
     def is_due(self) -> bool:
         """Whether something that was refused is to be tried again."""
         return any(until <= self._clock() for _, until in self._refused.values())
+
+    def is_current(self) -> bool:
+        """Tell whether another rendering would be made as the last one was; blocks, if nginx is another's."""
+        try:
+            return self._renderer() is self._latest_by
+        except CommandError:  # the next rendering says so
+            return False
 
     def render(self, snapshot: Snapshot) -> Site:
         """Return the candidate; what was refused is in it in its last good form, or not at all.
@@ -60,7 +68,7 @@ class Verdicts:
         Raises:
             RefusedError: Something that was refused can't be left out.
         """
-        renderer = self._renderer()
+        renderer = self._latest_by = self._renderer()
         now = self._clock()
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
         site = renderer.render(snapshot, additions=self.additions)

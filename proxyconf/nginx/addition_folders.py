@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from os import DirEntry, scandir
 from pathlib import Path
@@ -64,7 +65,7 @@ class AdditionFolders:
         )
         files = [file for file in stamps if file.parent == self._pages and file.name.isprintable()]
         pages = {page.name: page for file in files if (page := self._read_page(file, problems))}
-        if self._pages and not self._pages.is_dir():
+        if self._pages and not os.path.isdir(self._pages):  # noqa: PTH112 - whatever is wrong with it
             problems.append(Problem("folder", str(self._pages), "is no folder (make it, or set error_pages)"))
         self._stamps, self._last_pages = stamps, pages
         nameless = tuple(file for file in stamps if file.parent in self._folders and file.suffix != ".conf")
@@ -133,7 +134,7 @@ def _read_piece(file: Path, problems: list[Problem]) -> Part:
     except OSError:
         pass
     except BadValueError as exc:
-        if not file.is_file():  # nginx would wait for it, too
+        if not os.path.isfile(file):  # noqa: PTH113 - as above; nginx would wait for it, too
             problems.append(Problem("file", origin, str(exc)))
             return piece(origin, _REFUSED.encode())
     return piece(origin, directive("include", quoting.file(file)).encode())

@@ -86,6 +86,7 @@ class CertificateFolder:
             pairs = self._pairs(stamps, problems)
             certificates = [one for pair in pairs if (one := self._certificate(pair, stamps, problems))]
             authorities = dict(self._authorities(stamps, problems))
+            self._read_before = {pair: self._read_before[pair] for pair in pairs}
         certificates = [replace(one, is_good=one.not_before <= now < one.not_after) for one in certificates]
         self._stamps = stamps
         turns = [turn for one in certificates for turn in _turns(one) if turn > now]

@@ -68,6 +68,7 @@ class Folder:
         self.additions = AdditionFolders(path, error_pages)
         self._parts = path / "parts"
         self._present: set[str] = set()
+        self._parts_stamp = -1
         self._unsynced: list[Path] = []
         self._checked: tuple[_Stamp, ...] = ()  # the operators' files, as nginx's check will find them
         self._seal: tuple[_Stamp | None, tuple[_Stamp, ...]] | None = None
@@ -83,6 +84,7 @@ class Folder:
                 make_folder(self.path / name, 0o755)
             self.staged.unlink(missing_ok=True)
             self._present = {entry.name for entry in os.scandir(self._parts)}
+            self._parts_stamp = self._parts_changed()
             self.keep(parts_named(self.live()))
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
@@ -100,6 +102,7 @@ class Folder:
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
         self._seal = self._signature(), self._operators()
+        self._parts_stamp = self._parts_changed()
         return content
 
     def parts(self, names: Iterable[str]) -> tuple[Part, ...]:
@@ -119,8 +122,26 @@ class Folder:
         return (*closed_state(self.path, self._worker), *challenge)
 
     def untouched(self) -> bool:
-        """Tell whether root file and operators' files are still those that were read or checked last."""
-        return self._seal is not None and (self._signature(), self._operators()) == self._seal
+        """Tell whether root file, parts and operators' files are as they were written or checked last."""
+        whole = self._parts_changed() == self._parts_stamp
+        return whole and self._seal is not None and (self._signature(), self._operators()) == self._seal
+
+    def _parts_changed(self) -> int:
+        """Return when a part came or went, in ns."""
+        try:
+            return self._parts.stat().st_mtime_ns
+        except OSError:
+            return -1
+
+    def _count_parts(self) -> bool:
+        """Look which parts are still there; tell whether some are gone that nobody of us deleted."""
+        make_folder(self._parts, 0o755)
+        there = {entry.name for entry in os.scandir(self._parts)}
+        lost = self._present - there
+        self._present &= there
+        self._unsynced = [path for path in self._unsynced if path.name in there]
+        self._parts_stamp = self._parts_changed()
+        return bool(lost)
 
     def _signature(self) -> _Stamp | None:
         try:
@@ -148,12 +169,15 @@ class Folder:
         """
         self._checked = self._operators()
         try:
+            if self._parts_changed() != self._parts_stamp:
+                self._count_parts()
             for part in parts:
                 if part.file not in self._present:
                     path = self._parts / part.file
                     self._write_part(path, part)
                     self._present.add(part.file)
                     self._unsynced.append(path)
+            self._parts_stamp = self._parts_changed()
             self.staged.write_bytes(root)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
@@ -181,13 +205,9 @@ class Folder:
             StateError: The folder can't be read.
         """
         try:
-            there = {entry.name for entry in os.scandir(self._parts)}
+            return self._count_parts()
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
-        lost = self._present - there
-        self._present &= there
-        self._unsynced = [path for path in self._unsynced if path.name in there]
-        return bool(lost)
 
     def sync(self) -> None:
         """Bring to the disk what was staged; needed before `install`.
@@ -242,12 +262,15 @@ class Folder:
         Raises:
             StateError: They are not ours to delete.
         """
+        touched = self._parts_changed() != self._parts_stamp
         try:
             for name in self._present - wanted:
                 (self._parts / name).unlink(missing_ok=True)
         except OSError as exc:
             raise _unusable(exc, self.path) from exc
         self._present &= wanted
+        if not touched:  # else it is for the next look to find out what somebody else has done
+            self._parts_stamp = self._parts_changed()
 
 
 def _write_private(path: Path, content: bytes, *, mode: int = 0o600, group: int | None = None) -> None:

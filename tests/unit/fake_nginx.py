@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Literal, cast
 
 from proxyconf.apply import Apply
-from proxyconf.errors import NotRunningError, RefusedError, UncheckedError
+from proxyconf.errors import CommandError, NotRunningError, RefusedError, UncheckedError
 from proxyconf.model import Endpoint, Problem, Route, Snapshot
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.control import LogMark
@@ -143,15 +143,21 @@ class FakeNginx:
 
 
 class Bench:
-    """An apply on a fake nginx and a real folder."""
+    """An apply on a fake nginx and a real folder.
+
+    Attributes:
+        renderer: Who renders.
+        unreadable: Nobody can tell who does.
+    """
 
     def __init__(self, path: Path, nginx: FakeNginx | None = None, folder: Folder | None = None) -> None:
         self.nginx = nginx or FakeNginx(path)
         self.folder = folder or Folder(path, "nginx.conf")
-        renderer = Renderer(dialect(path))
+        self.renderer = Renderer(dialect(path))
+        self.unreadable = False
         self.apply = Apply(
             folder=self.folder,
-            renderer=lambda: renderer,
+            renderer=self._renderer,
             control=self.nginx,
             prober=cast("Prober", self.nginx),
         )
@@ -164,6 +170,11 @@ class Bench:
             return await self.apply.apply(snapshot, steps, beside=self._save)
         finally:
             self.steps = steps.seconds
+
+    def _renderer(self) -> Renderer:
+        if self.unreadable:
+            raise CommandError("read nginx.conf: No such file")
+        return self.renderer
 
     def _save(self) -> None:
         self.saved += 1

@@ -10,6 +10,7 @@ from proxyconf.api import NginxState
 from proxyconf.apply import Generation
 from proxyconf.board import Board
 from proxyconf.changes import ChangeQueue
+from proxyconf.errors import NotRunningError, StateError
 from proxyconf.intake import Intake
 from proxyconf.nginx.workers import Lingering
 from proxyconf.outfit import Outfit
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from proxyconf.api import CertificateState
     from proxyconf.apply import Apply
-    from proxyconf.errors import StateError
     from proxyconf.model import Change, Problem, Snapshot
     from proxyconf.state import Applied
     from proxyconf.steps import Steps
@@ -44,6 +44,8 @@ class ScriptedApply:
         unusable: What resuming raises.
         version: nginx's.
         looks: When it was asked whether nginx still serves.
+        looked_again: When it was told to try everything again.
+        waits: When it was asked whether nginx is still to be started: as long as the next outcome says so.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,8 @@ class ScriptedApply:
         self.calls: list[float] = []
         self.done: list[tuple[float, Snapshot]] = []
         self.looks: list[float] = []
+        self.waits: list[float] = []
+        self.looked_again: list[float] = []
         self.resumed: list[Applied | None] = []
         self.reloads = 0
         self.version = "1.22.1"
@@ -72,6 +76,16 @@ class ScriptedApply:
 
     def follow(self, before: object) -> None:
         del before
+
+    def look_again(self) -> None:
+        self.looked_again.append(now())
+
+    async def awaits_start(self) -> bool:
+        self.waits.append(now())
+        waits = bool(self.outcomes) and isinstance(self.outcomes[0], NotRunningError)
+        if waits:
+            self.outcomes.pop(0)
+        return waits
 
     async def serves(self) -> bool:
         self.looks.append(now())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxyconf.errors import NotRunningError, RefusedError, ReloadError, StateError
 from proxyconf.model import Problem
+from proxyconf.nginx.site import Renderer
 from proxyconf.nginx.workers import Lingering
+from tests.golden.cases import dialect
 from tests.unit.fake_nginx import Bench, assert_startable, parts_on_disk, serving, site
 
 if TYPE_CHECKING:
@@ -307,3 +310,47 @@ async def test_to_look_again_is_to_check_and_reload_all(tmp_path: Path) -> None:
     bench.apply.look_again()
     assert await bench.serve(site("a", "b"))
     assert (bench.nginx.hosts(), bench.nginx.signals) == (["a.test", "b.test"], signals + 1)
+
+
+async def test_parts_that_somebody_deleted_are_missed_without_a_change(tmp_path: Path) -> None:
+    """nginx serves on, and would not start again."""
+    bench = await serving(tmp_path, site("a"))
+    assert await bench.apply.serves()
+    shutil.rmtree(tmp_path / "parts")
+    assert not await bench.apply.serves()
+    assert await bench.serve(site("a"))
+    assert_startable(tmp_path)
+    assert await bench.apply.serves()
+
+
+async def test_another_way_to_write_is_noticed_without_a_change(tmp_path: Path) -> None:
+    """Somebody else's nginx has got a default server, say: with ours it would not start again."""
+    bench = await serving(tmp_path, site("a"))
+    assert await bench.apply.serves()
+    bench.renderer = Renderer(dialect(tmp_path))
+    assert not await bench.apply.serves()
+    assert not await bench.serve(site("a")), "it writes the same"
+    assert await bench.apply.serves()
+    bench.unreadable = True
+    assert not await bench.apply.serves(), "which the next attempt tells"
+
+
+async def test_while_nginx_does_not_run_only_its_start_is_awaited(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.apply.resume(None)
+    assert not await bench.apply.awaits_start()
+    bench.nginx.pid = None
+    with pytest.raises(NotRunningError):
+        await bench.serve(site("a"))
+    assert await bench.apply.awaits_start()
+    bench.renderer = Renderer(dialect(tmp_path))
+    assert not await bench.apply.awaits_start()
+    with pytest.raises(NotRunningError):
+        await bench.serve(site("a"))
+    assert await bench.apply.awaits_start()
+    (tmp_path / "http.d" / "x.conf").write_text("aio on;")
+    assert not await bench.apply.awaits_start()
+    with pytest.raises(NotRunningError):
+        await bench.serve(site("a"))
+    bench.nginx.pid = 8
+    assert not await bench.apply.awaits_start()

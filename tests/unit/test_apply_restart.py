@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.errors import ProxyconfError, StateError
+from proxyconf.errors import NotRunningError, ProxyconfError, RefusedError, StateError
 from proxyconf.nginx.folder import Folder
 from proxyconf.state import Applied
 from tests.unit.fake_nginx import Bench, FakeNginx, assert_startable, parts_on_disk, serving, site
@@ -254,3 +254,20 @@ async def test_what_was_proved_is_not_to_blame(tmp_path: Path, *, restart: bool)
     bench.nginx.refuse = lambda _: ""
     assert await bench.serve(site("a", "b"))
     assert bench.nginx.hosts() == ["a.test", "b.test"]
+
+
+async def test_what_an_earlier_run_only_installed_is_kept_until_there_is_something_better(
+    tmp_path: Path,
+) -> None:
+    """Nothing is proved yet, and whatever is refused meanwhile: nginx starts from it."""
+    first = Bench(tmp_path)
+    first.nginx.pid = None
+    await first.apply.resume(None)
+    with pytest.raises(NotRunningError):
+        await first.serve(site("a"))
+    bench = await restarted(tmp_path, first, None)
+    bench.nginx.refuse_all = "somebody else's file"
+    for name in ("b", "c", "d", "e"):
+        with pytest.raises(RefusedError):
+            await bench.serve(site(name))
+        assert_startable(tmp_path)

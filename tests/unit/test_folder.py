@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -226,6 +227,11 @@ def lose_parts(folder: Folder) -> None:
     (folder.path / "parts").rmdir()
 
 
+def block_parts(folder: Folder) -> None:
+    lose_parts(folder)
+    (folder.path / "parts").write_text("")
+
+
 def lose_staged(folder: Folder) -> None:
     folder.staged.unlink(missing_ok=True)
 
@@ -250,9 +256,7 @@ def lose_all(folder: Folder) -> None:
     ("meddle", "act", "message"),
     [
         pytest.param(block_staged, lambda f: f.stage([], b""), "nginx.conf.next: Is a directory", id="stage"),
-        pytest.param(
-            lose_parts, lambda f: f.stage([ONE], b""), f"{ONE.file}: No such file", id="stage parts"
-        ),
+        pytest.param(block_parts, lambda f: f.stage([ONE], b""), "parts: File exists", id="stage parts"),
         pytest.param(lose_staged, lambda f: f.sync(), "nginx.conf.next: No such file", id="sync"),
         pytest.param(lose_part, lambda f: f.sync(), f"{ONE.file}: No such file", id="sync parts"),
         pytest.param(lose_staged, lambda f: f.install(), "nginx.conf.next: No such file", id="install"),
@@ -261,7 +265,7 @@ def lose_all(folder: Folder) -> None:
         pytest.param(block_root, lambda f: f.prepare(), "nginx.conf: Is a directory", id="prepare"),
         pytest.param(block_staged, lambda f: f.prepare(), "nginx.conf.next", id="prepare: staged"),
         pytest.param(block_part, lambda f: f.keep(frozenset()), ONE.file, id="keep"),
-        pytest.param(lose_parts, lambda f: f.has_lost_parts(), "parts: No such file", id="parts"),
+        pytest.param(block_parts, lambda f: f.has_lost_parts(), "parts: File exists", id="parts"),
         pytest.param(lose_all, lambda f: f.sync_folder(), "nginx: No such file", id="sync folder"),
         pytest.param(block_staged, lambda f: f.put_back(b""), "nginx.conf.next: Is a", id="put back"),
     ],
@@ -282,12 +286,27 @@ def test_trouble_with_the_disk_is_named(
 
 
 def test_a_part_that_could_not_be_written_is_written_later(folder: Folder) -> None:
-    lose_parts(folder)
+    block_parts(folder)
     with pytest.raises(StateError):
         folder.stage([ONE], root(ONE))
-    (folder.path / "parts").mkdir()
+    (folder.path / "parts").unlink()
     install(folder, ONE)
     assert (folder.path / "parts" / ONE.file).read_bytes() == ONE.text
+
+
+def test_parts_that_somebody_deletes_are_missed_and_written_again(folder: Folder) -> None:
+    """Also with their folder, and while old ones are deleted by ourselves."""
+    install(folder, ONE, TWO, THREE)
+    assert folder.untouched()
+    (folder.path / "parts" / ONE.file).unlink()
+    folder.keep(parts_named(root(ONE, TWO)))
+    assert not folder.untouched()
+    install(folder, ONE, TWO)
+    assert (names(folder), folder.untouched()) == ({ONE.file, TWO.file}, True)
+    shutil.rmtree(folder.path / "parts")
+    assert not folder.untouched()
+    install(folder, ONE)
+    assert (names(folder), folder.untouched()) == ({ONE.file}, True)
 
 
 def test_a_folder_in_the_place_of_the_folder(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,14 +14,19 @@ from proxyconf.errors import (
     ReloadError,
     ReloadRefusedError,
     StateError,
+    UsageError,
 )
 from proxyconf.model import Change, Listing, Problem
 from proxyconf.nginx.workers import Lingering
+from proxyconf.outfit import Outfit
+from proxyconf.tables import Tables
 from tests.unit.fakes import change, now
-from tests.unit.reconciling import House
+from tests.unit.reconciling import House, ScriptedApply
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from proxyconf.apply import Apply
 
 pytestmark = pytest.mark.looptime
 
@@ -166,7 +171,8 @@ async def test_an_nginx_that_does_not_run_is_looked_for(tmp_path: Path) -> None:
         assert house.reconciler.settled.is_set()
         house.apply.outcomes = []
         await asyncio.sleep(0.9)
-    waits = [late - early for early, late in zip(house.apply.calls, house.apply.calls[1:], strict=False)]
+    assert house.apply.calls == [1.002, house.apply.waits[-1]], "a look does not make everything anew"
+    waits = [late - early for early, late in zip(house.apply.waits, house.apply.waits[1:], strict=False)]
     assert waits == pytest.approx([0.5] * len(waits))
     assert house.board.status().state == "applied"
     assert house.board.nginx.running is True
@@ -256,3 +262,47 @@ async def test_served_means_proved(tmp_path: Path) -> None:
     async with house.running():
         await asyncio.sleep(10)
         assert house.board.status().history[-1].served_ms == pytest.approx(2002)
+
+
+async def test_whatever_goes_wrong_is_tried_again(tmp_path: Path) -> None:
+    """A folder that may not be entered, an nginx that is none any more: what works goes on."""
+    house = House(tmp_path)
+    house.apply.outcomes = [PermissionError(13, "Permission denied"), UsageError("nginx can't be run"), None]
+    house.put(change(ONE), at=1)
+    await house.until(10)
+    assert house.apply.calls == [1.002, 2.002, 4.002]
+    assert house.board.status().state == "applied"
+
+
+async def test_a_look_that_is_asked_for_in_a_pass_comes_after_it(tmp_path: Path) -> None:
+    """It is that next look whose end is the answer, and nothing is altered under the pass."""
+    house = House(tmp_path)
+    house.apply.takes_s = 2.0
+    house.put(change(ONE), at=1)
+    async with house.running():
+        for at in (2, 4):
+            await asyncio.sleep(at - now())
+            house.reconciler.look_again()
+        assert house.apply.looked_again == pytest.approx([3.002])
+        await house.reconciler.looked.wait()
+        assert house.apply.looked_again == pytest.approx([3.002, 5.002])
+        assert now() == pytest.approx(7.002)
+        asked = [done.asked for done in house.board.status().history]
+    assert asked == [("start",), ("look",), ("look",)]
+
+
+async def test_a_new_configuration_waits_for_a_folder_that_can_not_be_used(tmp_path: Path) -> None:
+    """A file system turned read-only must not end what serves."""
+    house = House(tmp_path)
+    house.put(change(ONE), at=1)
+    later = ScriptedApply()
+    later.unusable = StateError("read-only")
+    async with house.running():
+        await asyncio.sleep(2)
+        house.reconciler.wear(Outfit(Tables(), cast("Apply", later)))
+        await asyncio.sleep(2)
+        assert (house.board.status().state, house.board.status().reason) == ("failed", "read-only")
+        later.unusable = None
+        await asyncio.sleep(5)
+        assert house.board.status().state == "applied"
+    assert (len(house.apply.calls), len(later.calls), later.resumed[0] is not None) == (1, 1, True)
