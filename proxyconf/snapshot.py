@@ -259,28 +259,28 @@ def owners_of(snapshot: Snapshot) -> dict[str, Owner]:
     return {route.claim: (route.source, route.key) for route in snapshot.routes}
 
 
-def _unlike(before: tuple[Route, ...], after: tuple[Route, ...]) -> tuple[set[Route], set[Route]]:
-    """Return the routes that went and those that came; equal tuples are told by identity, in no time."""
-    if before == after:
-        return set(), set()
-    old, new = set(before), set(after)
-    return old - new, new - old
-
-
 def differences(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """Return what came (``+``) and went (``-``), for people: routes first, then endpoints."""
-    gone, came = _unlike(before.routes, after.routes)
-    found = [f"- {route.claim}" for route in gone if route.claim not in {other.claim for other in came}]
-    found += [f"+ {route.claim}" for route in came]
-    found.sort(key=lambda text: text[2:])
+    found: list[str] = []
+    if before.routes != after.routes:  # equal tuples are told by identity, in no time
+        old, new = ({route.claim: _leads_to(route) for route in one.routes} for one in (before, after))
+        found += [f"- {claim}" for claim in old if claim not in new]
+        found += [f"+ {claim}" for claim, leads_to in new.items() if old.get(claim) != leads_to]
+        found.sort(key=lambda text: text[2:])
     for name in sorted(before.services.keys() | after.services.keys()):
-        old, new = before.services.get(name, ()), after.services.get(name, ())
-        if old == new:
+        gone, came = before.services.get(name, ()), after.services.get(name, ())
+        if gone == came:
             continue
-        old, new = _as_served(old), _as_served(new)
-        found += [f"- {name} {endpoint.address}" for endpoint in old if endpoint not in new]
-        found += [f"+ {name} {endpoint.address}" for endpoint in new if endpoint not in old]
+        gone, came = _as_served(gone), _as_served(came)
+        there, here = frozenset(gone), frozenset(came)
+        found += [f"- {name} {endpoint.address}" for endpoint in gone if endpoint not in here]
+        found += [f"+ {name} {endpoint.address}" for endpoint in came if endpoint not in there]
     return tuple(found)
+
+
+def _leads_to(route: Route) -> tuple[str, Options]:
+    """Return what of a route is served: who asked for it, and when, is not."""
+    return route.service, route.options
 
 
 def _as_served(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:

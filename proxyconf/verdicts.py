@@ -73,7 +73,8 @@ class Verdicts:
         self._refused = {file: verdict for file, verdict in self._refused.items() if verdict[1] > now}
         site = renderer.render(snapshot, additions=self.additions)
         aside: dict[tuple[PartKind, str], Part | None] = {}
-        refused: list[Problem] = []
+        closed: set[str] = set()
+        refused: dict[tuple[str, str], Problem] = {}  # the last word on each
         # again and again: where a service is left out, its hosts are other parts, which may be refused too
         while self._refused and (bad := [part for part in site.parts if part.file in self._refused]):
             new = [part for part in bad if (part.kind, part.name) not in aside]
@@ -81,23 +82,33 @@ class Verdicts:
                 why = "it is needed, and nginx refuses it"
                 raise RefusedError(f"leave out {bad[0].kind} {bad[0].name}: {why} (this is our own mistake)")
             for part in new:
-                refused += self._put_aside(part, site, aside)
-            site = renderer.render(snapshot, additions=self.additions, set_aside=aside)
-        self.problems = (*site.problems, *refused)
+                said = self._put_aside(part, site, aside, closed)
+                refused.update({(one.what, one.where): one for one in said})
+            site = renderer.render(snapshot, additions=self.additions, set_aside=aside, closed=closed)
+        self.problems = (*site.problems, *refused.values())
         self._latest = site
         return site
 
     def _put_aside(
-        self, part: Part, site: Site, aside: dict[tuple[PartKind, str], Part | None]
+        self, part: Part, site: Site, aside: dict[tuple[PartKind, str], Part | None], closed: set[str]
     ) -> Iterator[Problem]:
-        """Add to *aside* what is to be instead of *part* of *site*, and yield what there is to say of it."""
-        stand_in = aside[part.kind, part.name] = self._stand_in(part)
-        yield self._problem(part, stand_in)
+        """Add to *aside* what is to be instead of *part* of *site*, and yield what there is to say of it.
+
+        A host for which there is nothing is *closed*, so that no wildcard has its requests; and left out only
+        if nginx does not even take that.
+        """
+        stand_in = self._stand_in(part)
+        if part.kind == "host" and not stand_in and part.name not in closed:
+            closed.add(part.name)
+            yield self._problem(part, "it answers 503")
+            return
+        aside[part.kind, part.name] = stand_in
+        yield self._problem(part, "its last good form serves" if stand_in else "it is left out")
         if part.kind == "operator" and not stand_in:
-            why = f"is left out, for nginx refuses {part.name}, and never was it served without"
+            why = f"answers 503, for nginx refuses {part.name}, and never was it served without"
             for host in self._new_hosts(site):
                 if part in host.files:
-                    aside[host.kind, host.name] = None
+                    closed.add(host.name)
                     yield Problem(host.kind, host.name, why)
 
     def _new_hosts(self, site: Site) -> list[Part]:
@@ -161,8 +172,7 @@ class Verdicts:
     def _stand_in(self, part: Part) -> Part | None:
         return self._good.get((part.kind, part.name))  # which is never refused: see `judge`
 
-    def _problem(self, part: Part, stand_in: Part | None) -> Problem:
-        instead = "its last good form serves" if stand_in else "it is left out"
+    def _problem(self, part: Part, instead: str) -> Problem:
         what = "file" if part.kind == "operator" else part.kind
         where = f"{part.name}.ca.crt".removeprefix(".") if part.kind == "authority" else part.name
         return Problem(what, where, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")

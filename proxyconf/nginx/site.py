@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -23,6 +23,7 @@ from proxyconf.nginx.server import begin_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from proxyconf.model import Route, Snapshot
     from proxyconf.nginx.part import PartKind
@@ -33,8 +34,10 @@ __all__ = ["Dialect", "Part", "Renderer", "SetAside", "Site", "canonical_listen"
 
 # kind and name of a part to the good one to use in its place, or to None to leave it out
 SetAside: TypeAlias = "Mapping[tuple[PartKind, str], Part | None]"
+_Without: TypeAlias = "tuple[SetAside, frozenset[str]]"
 _Outcome: TypeAlias = "Part | Problem | None"
 _NOTHING: SetAside = MappingProxyType({})
+_NOBODY: AbstractSet[str] = frozenset()
 _NO_OPTIONS: Mapping[str, ServiceOptions] = MappingProxyType({})
 
 
@@ -101,6 +104,7 @@ class Renderer:
         *,
         additions: Additions = NO_ADDITIONS,
         set_aside: SetAside = _NOTHING,
+        closed: AbstractSet[str] = _NOBODY,
     ) -> Site:
         """Render *snapshot*.
 
@@ -111,9 +115,10 @@ class Renderer:
             snapshot: What nginx should know.
             additions: What operators add.
             set_aside: Parts to use in place of what the snapshot gives, or None to leave one out. A service
-                left out counts as one without endpoints; a host is also left out where its substitute needs
-                a service that is not there. Hosts without their authority answer 503. Users and pages can't
-                be set aside, only their hosts. What the snapshot does not have any more is passed over.
+                left out counts as one without endpoints; a host answers 503 where its substitute needs a
+                service that is not there, or where its authority is left out. Users and pages can't be set
+                aside, only their hosts. What the snapshot does not have any more is passed over.
+            closed: Hosts that answer 503, so that nobody else gets their requests.
         """
         self._services.turn()
         services: dict[str, Part] = {}
@@ -127,7 +132,7 @@ class Renderer:
                     else self._services.get(name, endpoints, snapshot.options.get(name))
                 )
                 _sort_out(outcome, services, problems)
-        hosts = self._choose_hosts(snapshot, additions, frozenset(services), set_aside)
+        hosts = self._choose_hosts(snapshot, additions, frozenset(services), (set_aside, frozenset(closed)))
         parts = (*(services[name] for name in hosts.needs), *hosts.parts)
         page_lines = self._write_pages(additions).server
         digest = _digest(self._dialect, parts, page_lines)
@@ -140,10 +145,10 @@ class Renderer:
         return self._pages[1]
 
     def _choose_hosts(
-        self, snapshot: Snapshot, additions: Additions, live: frozenset[str], set_aside: SetAside
+        self, snapshot: Snapshot, additions: Additions, live: frozenset[str], without: _Without
     ) -> _Chosen:
         by_host = self._by_host.group(snapshot.routes)
-        aside = {key: part for key, part in set_aside.items() if key[0] != "service"}
+        aside = {key: part for key, part in without[0].items() if key[0] != "service"}, without[1]
         inputs = (by_host, live, aside, snapshot.options, snapshot.hosts, self.certificates, additions)
         # most changes are of endpoints only: then every host stays as it is, and none is looked at
         if self._chosen[0] != inputs:
@@ -155,10 +160,11 @@ class Renderer:
         self,
         by_host: Mapping[str, tuple[Route, ...]],
         live: frozenset[str],
-        set_aside: SetAside,
+        without: _Without,
         snapshot: Snapshot,
         additions: Additions,
     ) -> _Chosen:
+        set_aside, closed = without
         certificates = self.certificates.without(
             _of_kind("certificate", set_aside), _of_kind("authority", set_aside)
         )
@@ -167,12 +173,16 @@ class Renderer:
         parts: dict[str, Part] = {}
         problems: list[Problem] = []
         for host, routes in by_host.items():
-            if ("host", host) in set_aside:
-                substitute = set_aside["host", host]
-                outcome: _Outcome = substitute if substitute and substitute.needs <= live else None
+            substitute = set_aside.get(("host", host))
+            if substitute and substitute.needs <= live:
+                outcome: _Outcome = substitute
+            elif ("host", host) in set_aside and not substitute:
+                outcome = None
             else:
                 of_host = snapshot.hosts.get(host, tls.AS_USUAL)
                 found = tls.standing(host, of_host, certificates, self._dialect)
+                if substitute or host in closed:
+                    found = replace(found, closed=True)
                 needs = frozenset([one.service for one in routes if one.service in live and passes_on(one)])
                 asked = _of_these(needs, snapshot.options)
                 wanted = Wanted(

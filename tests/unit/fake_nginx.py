@@ -85,6 +85,12 @@ class FakeNginx:
         texts = [self._part(name) for name in parts_named(self.loaded)]
         return sorted(name for text in texts for name in re.findall(r'server_name "?([^";]+)', text))
 
+    def closed(self) -> list[str]:
+        """Return those of the host names whose every request gets 503."""
+        texts = [self._part(name) for name in parts_named(self.loaded) if name[0] == "h"]
+        shut = [text for text in texts if "return 503" in text and "proxy_pass" not in text]
+        return sorted(name for text in shut for name in re.findall(r'server_name "?([^";]+)', text))
+
     def texts(self) -> str:
         return "".join(self._part(name) for name in sorted(parts_named(self.loaded)))
 

@@ -191,9 +191,11 @@ class TestFolders:
             f"page {pages}/oops.html: is the page of no status (name it as 404.html, 50x.html or 5xx.html)",
         ]
 
-    def test_a_folder_of_pages_that_is_none(self, tmp_path: Path) -> None:
-        (problem,) = AdditionFolders(tmp_path, tmp_path / "pages").refresh().problems
-        assert str(problem) == f"folder {tmp_path}/pages: is no folder (make it, or set error_pages)"
+    @pytest.mark.parametrize("name", ["pages", "x" * 300], ids=["missing", "impossible"])
+    def test_a_folder_of_pages_that_is_none(self, tmp_path: Path, name: str) -> None:
+        """Whatever is wrong with it: it may also be closed to us, or on a disk that is away."""
+        (problem,) = AdditionFolders(tmp_path, tmp_path / name).refresh().problems
+        assert str(problem) == f"folder {tmp_path}/{name}: is no folder (make it, or set error_pages)"
 
 
 def refusing(text: str) -> str:
@@ -250,17 +252,17 @@ class TestApplied:
         bench.nginx.refuse = refusing
         put(tmp_path, "location.d/default.conf", "oops;")
         await bench.serve(site("a", "b", endpoint="10.0.0.2:80"))
-        assert bench.nginx.hosts() == ["a.test"]
+        assert (bench.nginx.hosts(), bench.nginx.closed()) == (["a.test", "b.test"], ["b.test"])
         assert "10.0.0.2" in bench.nginx.texts()
         file = tmp_path / "location.d" / "default.conf"
         assert [f"{problem.what} {problem.where}" for problem in bench.apply.problems] == [
             f"file {file}",
             "host b.test",
         ]
-        assert bench.apply.problems[1].why.startswith(f"is left out, for nginx refuses {file}")
+        assert bench.apply.problems[1].why.startswith(f"answers 503, for nginx refuses {file}")
         put(tmp_path, "location.d/default.conf", "aio on;")
         await bench.serve(site("a", "b"))
-        assert bench.nginx.hosts() == ["a.test", "b.test"]
+        assert bench.nginx.closed() == []
 
     async def test_one_that_nginx_does_not_point_at_is_found_by_trying(self, tmp_path: Path) -> None:
         """It is the file that must go, not its host."""
@@ -271,13 +273,13 @@ class TestApplied:
         assert bench.nginx.hosts() == ["a.test", "b.test"]
         assert [problem.what for problem in bench.apply.problems] == ["file"]
 
-    async def test_at_the_very_first_start_its_host_is_left_out(self, tmp_path: Path) -> None:
+    async def test_at_the_very_first_start_its_host_answers_503(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "oops;")
         bench = Bench(tmp_path)
         bench.nginx.refuse = refusing
         await bench.apply.resume(None)
         await bench.serve(site("a", "b"))
-        assert bench.nginx.hosts() == ["b.test"]
+        assert (bench.nginx.hosts(), bench.nginx.closed()) == (["a.test", "b.test"], ["a.test"])
 
     async def test_the_next_run_knows_the_last_good_form(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "aio on;")
@@ -295,12 +297,12 @@ class TestApplied:
         put(tmp_path, "location.d/default.conf", "oops;")
         bench = await again(first)
         await bench.serve(site("a", "b", endpoint="10.0.0.2:80"))
-        assert bench.nginx.hosts() == ["a.test"]
+        assert (bench.nginx.hosts(), bench.nginx.closed()) == (["a.test", "b.test"], ["b.test"])
         assert "10.0.0.2" in bench.nginx.texts()
         assert [problem.what for problem in bench.apply.problems] == ["file", "host"]
         (tmp_path / "location.d/default.conf").unlink()
         await bench.serve(site("a", "b"))
-        assert bench.nginx.hosts() == ["a.test", "b.test"]
+        assert bench.nginx.closed() == []
 
     async def test_a_host_that_a_good_one_can_not_bear_is_to_blame_itself(self, tmp_path: Path) -> None:
         """Such as a path for which the file has a location, too; nginx names the file."""

@@ -301,10 +301,13 @@ class TestSetAside:
         site = Renderer(dialect()).render(changed, set_aside={("host", "a.test"): last})
         assert site == render(ONE)
 
-    def test_a_host_whose_part_needs_a_service_that_is_gone_is_left_out(self) -> None:
+    def test_a_host_whose_part_needs_a_service_that_is_gone_is_closed(self) -> None:
         changed = Snapshot((route("a.test", "/", "new"),), {"new": WEB})
         last = part_of(render(ONE), "host", "a.test")
-        assert Renderer(dialect()).render(changed, set_aside={("host", "a.test"): last}).parts == ()
+        closed = Renderer(dialect()).render(changed, closed={"a.test"})
+        assert b"return 503" in closed.parts[0].text
+        assert b"proxy_pass" not in closed.parts[0].text
+        assert Renderer(dialect()).render(changed, set_aside={("host", "a.test"): last}) == closed
 
     def test_a_host_can_be_left_out(self) -> None:
         assert Renderer(dialect()).render(ONE, set_aside={("host", "a.test"): None}).parts == ()

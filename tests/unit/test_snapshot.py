@@ -412,6 +412,8 @@ def test_differences() -> None:
         "+ web 10.0.0.3:80",
     )
     assert differences(after, after) == ()
+    again = replace(after, routes=tuple(replace(one, born=9, where="elsewhere") for one in after.routes))
+    assert differences(after, again) == (), "who asks for it, and since when, is not what is served"
 
 
 def test_a_service_that_can_serve_takes_the_host_from_one_that_can_not() -> None:

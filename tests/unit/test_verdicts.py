@@ -75,13 +75,17 @@ async def test_without_a_verdict_all_is_rendered(verdicts: Verdicts) -> None:
     assert verdicts.problems == ()
 
 
-async def test_without_a_good_form_it_is_left_out(verdicts: Verdicts) -> None:
+async def test_without_a_good_form_a_host_is_closed(verdicts: Verdicts) -> None:
+    """Or else it would be in the hands of who has the wildcard above it, or all unknown hosts."""
     with capture_logs() as logs:
         made = await refuse(verdicts, AB, ("host", "b.test"))
-    assert names(made) == ["service a", "host a.test"]
+    assert names(made) == ["service a", "host a.test", "host b.test"]
+    assert part(made, "host", "b.test") == part(
+        Renderer(dialect()).render(AB, closed={"b.test"}), "host", "b.test"
+    )
     (problem,) = verdicts.problems
     reason = f"no good in /nginx/parts/{part(Renderer(dialect()).render(AB), 'host', 'b.test').file}:2"
-    assert str(problem) == f"host b.test: nginx refuses it: {reason} (it is left out)"
+    assert str(problem) == f"host b.test: nginx refuses it: {reason} (it answers 503)"
     assert logs == [
         {"event": "part.refused", "kind": "host", "name": "b.test", "reason": reason, "log_level": "error"}
     ]
@@ -135,7 +139,7 @@ async def test_parts_of_an_earlier_run_are_not_to_blame_either(verdicts: Verdict
 
 
 async def test_a_substitute_that_is_refused_goes_too(verdicts: Verdicts) -> None:
-    """Without its service, a host is another part, whose own verdict counts."""
+    """Without its service, a host is another part, whose own verdict counts; closed, it is yet another."""
     made = await refuse(verdicts, AB, ("service", "b"))
     await verdicts.judge(AB, made, refusal(part(made, "host", "b.test")), passes=never)
     assert names(verdicts.render(AB)) == ["service a", "host a.test"]
@@ -190,7 +194,8 @@ async def test_what_is_good_is_not_suspected(verdicts: Verdicts) -> None:
 
     await verdicts.judge(AB, verdicts.render(AB), RefusedError("no"), passes=passes)
     assert all("host a.test" in found for found in tried)
-    assert names(verdicts.render(AB)) == ["service a", "host a.test"]
+    assert names(verdicts.render(AB)) == ["service a", "host a.test", "host b.test"]
+    assert [problem.where for problem in verdicts.problems] == ["b.test"]
 
 
 class TestAuthorities:
@@ -254,11 +259,13 @@ class TestUsers:
     )
     users = part(Renderer(dialect()).render(closed), "host", "a.test").files[0]
 
-    async def test_its_host_is_left_out(self, verdicts: Verdicts) -> None:
+    async def test_its_host_is_closed(self, verdicts: Verdicts) -> None:
         made = verdicts.render(self.closed)
         refused = RefusedError("refused", f'[emerg] open() "/nginx/parts/{self.users.file}" failed')
         await verdicts.judge(self.closed, made, refused, passes=never)
-        assert names(verdicts.render(self.closed)) == ["service web", "host b.test"]
+        made = verdicts.render(self.closed)
+        assert names(made) == ["service web", "host a.test", "host b.test"]
+        assert b"proxy_pass" not in part(made, "host", "a.test").text
         assert [problem.where for problem in verdicts.problems] == ["a.test"]
 
     async def test_it_is_not_suspected_itself(self, verdicts: Verdicts) -> None:
