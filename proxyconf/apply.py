@@ -182,11 +182,14 @@ class Apply:
 
     async def serves(self) -> bool:
         """Tell whether nginx still serves all it should, as far as a cheap look tells."""
-        if self.installed is None or self._verdicts.is_due:
+        installed = self.installed
+        if installed is None or self._verdicts.is_due or not await asyncio.to_thread(self._is_current):
             return False
-        if not await asyncio.to_thread(self._is_current):
+        if not await self._serves(installed.digest):
             return False
-        return await self._serves(self.installed.digest)
+        if await self._prober.ask() != installed.nonce:  # somebody else has reloaded it, without our files
+            self.proved = None
+        return self.proved is not None
 
     async def awaits_start(self) -> bool:
         """Tell whether all that is left to do is what only a start of nginx makes possible."""

@@ -248,11 +248,15 @@ class Included(Local):
         """Run ``nginx -t`` on a copy of their main file that includes *main* in place of ours."""
         shadow = await asyncio.to_thread(Shadow, self._conf, {self._ours: main})
         if not shadow.reached:
-            raise CommandError(
-                f"check {self._conf}: it does not include us"
-                f" (add 'include {self._ours.parent}/http.con[f];' to its http block)"
-            )
+            raise not_included(self._conf, self._ours)
         return await check_shadow(shadow, super().check)
+
+
+def not_included(conf: Path, ours: Path) -> CommandError:
+    """Return the error of a main file *conf* of somebody else that does not include *ours*."""
+    return CommandError(
+        f"check {conf}: it does not include us (add 'include {ours.parent}/http.con[f];' to its http block)"
+    )
 
 
 async def check_shadow(shadow: Shadow, check: Callable[[Path], Awaitable[str]]) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from proxyconf.command import run_command
 from proxyconf.nginx.build import parse_build
 from proxyconf.nginx.certificates import NO_CERTIFICATES
-from proxyconf.nginx.control import Included, Local
+from proxyconf.nginx.control import Included, Local, not_included
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.folder import Folder
 from proxyconf.nginx.places import OurPlaces
@@ -161,6 +161,8 @@ class _Included:
     def renderer(self) -> Renderer:
         if not self._found.is_current():
             self._take(read_surroundings(self._dialect.settings.conf, self._ours))
+        if not self._found.includes_us:
+            raise not_included(self._dialect.settings.conf, self._ours)
         return self._renderer
 
     def _take(self, found: Surroundings) -> None:

@@ -55,7 +55,6 @@ class Running:
 
     def __init__(self, *flags: str, place: Place = HERE) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pc-"))
-        self.folder.chmod(0o755)  # nginx's workers must get to their temporary files
         self.folder.chmod(0o755)  # nginx's workers are other users
         self.state = self.folder / "state"
         self.root = self.state / "nginx" / "nginx.conf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +152,23 @@ def test_nobody_includes_us(proxy: Running, theirs: Path) -> None:
     assert f"add 'include {proxy.state}/nginx/http.con[f];' to its http block" in failed.reason
     include.write_text(INCLUDE.format(state=proxy.state))
     proxy.until_serves("a.test", "one")
+
+
+def test_somebody_takes_our_line_out(proxy: Running, theirs: Path) -> None:
+    """Nothing of ours has changed, and no request comes to us any more: status must not say applied."""
+    proxy.start()
+    proxy.until_serves("a.test", "one")
+    proxy.until_state("applied")
+    include = theirs / "conf.d" / "proxyconf.conf"
+    include.unlink()
+    assert proxy.nginx
+    proxy.nginx.send_signal(signal.SIGHUP)
+    failed = proxy.until_state("failed")
+    assert "it does not include us" in failed.reason
+    assert proxy.ask("a.test") == "410"
+    include.write_text(INCLUDE.format(state=proxy.state))
+    proxy.until_serves("a.test", "one")
+    proxy.until_state("applied")
 
 
 def test_a_port_of_theirs_that_is_taken(proxy: Running, theirs: Path) -> None:
