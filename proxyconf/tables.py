@@ -103,7 +103,8 @@ class Nginx(Table, frozen=True, kw_only=True):
         user: Mode own, as root: whom the workers run as. Default: www-data or nginx, else nobody.
         listen: Addresses.
         tls: Https.
-        trusted_proxies: Peers whose X-Forwarded-* headers are believed.
+        trusted_proxies: Peers whose X-Forwarded-* headers are believed: who is allowed, denied, counted and
+            logged is the last address in X-Forwarded-For that is none of theirs. Needs http_realip_module.
         default_status: What an unknown host gets: 404, or 444 to hang up.
         connect_timeout: To an endpoint, before the next one is tried. Less than the second after which TCP
             asks again: by then the address may be that of another site's container.

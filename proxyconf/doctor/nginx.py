@@ -13,6 +13,7 @@ from proxyconf.doctor.finding import Check, Finding, Findings, of_message, ok, w
 from proxyconf.doctor.limits import open_files
 from proxyconf.doctor.listening import listening
 from proxyconf.errors import CommandError, UncheckedError
+from proxyconf.nginx.client import unknown_client
 from proxyconf.nginx.control import CHECK_TIMEOUT_S
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.reach import reach_nginx
@@ -104,12 +105,15 @@ def lacks(build: Build, nginx: Nginx) -> Iterator[Finding]:
     needed = (*_NEEDED, *(("http_upstream_keepalive_module",) if nginx.keepalive else ()))
     for module in sorted(build.without.intersection(needed)):
         yield wrong(_WHAT, f"it is built without {module}", mend)
+    dialect = Dialect(settings=nginx, build=build, folder=Path(), token="")
     if nginx.tls.certificates:
-        if why := Dialect(settings=nginx, build=build, folder=Path(), token="").no_https:
+        if why := dialect.no_https:
             yield of_message("wrong", _WHAT, f"https: {why}")
         elif nginx.tls.http2 and not build.http2:
             says = "it is built without http_v2_module, so https speaks HTTP/1.1 alone"
             yield warning(_WHAT, says, f"{mend}, or set [nginx.tls] http2 = false")
+    if why := unknown_client(dialect):
+        yield of_message("wrong", _WHAT, why)
     for module in sorted(build.without.intersection(_FOR_OPTIONS)):
         says = f"it is built without {module}, so that no route may have {_FOR_OPTIONS[module]}"
         yield warning(_WHAT, says, mend)

@@ -31,6 +31,7 @@ class Build:
         without: Modules that were left out, such as ``http_scgi_module``.
         ssl: It speaks TLS.
         http2: It speaks HTTP/2, by TLS.
+        realip: It can tell the client behind a proxy.
     """
 
     flavour: str = "nginx"
@@ -43,6 +44,7 @@ class Build:
     without: frozenset[str] = frozenset()
     ssl: bool = False
     http2: bool = False
+    realip: bool = False
 
     @property
     def temp_paths(self) -> tuple[str, ...]:
@@ -100,6 +102,7 @@ def parse_build(text: str, prefix: Path | None = None) -> Build:
         without=frozenset(option.removeprefix("without-") for option in given if option[:8] == "without-"),
         ssl="with-http_ssl_module" in given,
         http2="with-http_v2_module" in given,
+        realip="with-http_realip_module" in given,
     )
 
 

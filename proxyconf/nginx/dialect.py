@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from proxyconf.nginx.build import Build
     from proxyconf.tables import Nginx
-    from proxyconf.units import ListenAddress
+    from proxyconf.units import ListenAddress, Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,11 @@ class Dialect:
         """The host whose routes are also those of unknown hosts; "" for none."""
         wanted = self.settings.default_host
         return host(wanted) if wanted else ""
+
+    @property
+    def trusted(self) -> tuple[Network, ...]:
+        """Peers that are believed, sorted; nobody, if nginx can't tell the client behind one."""
+        return tuple(sorted(set(self.settings.trusted_proxies))) if self.build.realip else ()
 
     @property
     def addresses(self) -> tuple[str, ...]:

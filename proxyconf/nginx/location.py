@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
+from proxyconf.nginx.client import unknown_client
 from proxyconf.nginx.logins import logins
 from proxyconf.nginx.pages import NO_PAGES, Pages, later_location
 from proxyconf.nginx.part import file_name
@@ -138,7 +139,8 @@ def _closed(options: LocationOptions, dialect: Dialect) -> str:
     ):
         if wanted and module in dialect.build.without:
             return f"{what}: this nginx is built without {module} (install one that has it)"
-    return ""
+    why = unknown_client(dialect)
+    return f"allow and deny: {why}" if why and (options.allow or options.deny) else ""
 
 
 def _access_lines(route: Route, beside: Beside, dialect: Dialect) -> Iterator[Lines]:
@@ -156,6 +158,8 @@ def _access_lines(route: Route, beside: Beside, dialect: Dialect) -> Iterator[Li
     if options.rate and "http_limit_req_module" in dialect.build.without:
         why = "rate: this nginx is built without http_limit_req_module (install one that has it)"
         beside.problems.append(Problem("route", route.where, why))
+    elif options.rate and (why := unknown_client(dialect)):  # all of them would count as one
+        beside.problems.append(Problem("route", route.where, f"rate: {why}"))
     elif options.rate:
         yield from _rate_lines(route, options.rate, beside)
     if options.body_size is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyconf.nginx import quoting
+from proxyconf.nginx.client import said_of_client
 from proxyconf.nginx.quoting import Token, word
 from proxyconf.nginx.writing import Lines, directive, joined
 
@@ -16,24 +17,6 @@ if TYPE_CHECKING:
     from proxyconf.options import LocationOptions, Pairs, ServiceOptions
 
 _NOTHING = quoting.quote("")
-# where nobody is trusted, what the peer itself says of where it comes from counts for nothing
-_OVERWRITTEN = {
-    "X-Real-IP": word("$remote_addr"),
-    "X-Forwarded-For": word("$remote_addr"),
-    "X-Forwarded-Proto": word("$scheme"),
-    "X-Forwarded-Host": word("$host$pc_port"),
-    "X-Forwarded-Port": word("$server_port"),
-    "Forwarded": _NOTHING,
-}
-# the variables are in the root file
-_BELIEVED = {
-    "X-Real-IP": word("$pc_real_ip"),
-    "X-Forwarded-For": word("$pc_forwarded_for"),
-    "X-Forwarded-Proto": word("$pc_forwarded_proto"),
-    "X-Forwarded-Host": word("$pc_forwarded_host"),
-    "X-Forwarded-Port": word("$pc_forwarded_port"),
-    "Forwarded": word("$pc_forwarded"),
-}
 # not $http_host: a request with an absolute URL is routed by that, whatever its Host says
 _HOST = {"Host": word("$host$pc_port")}
 _CONNECTION = {"Upgrade": word("$pc_upgrade"), "Connection": word("$pc_connection")}
@@ -166,10 +149,6 @@ def _tuning(family: str, options: LocationOptions) -> Iterator[Lines]:
         yield directive(quoting.identifier(f"{family}_request_buffering"), word("off"))
 
 
-def _forwarded(dialect: Dialect) -> Mapping[str, Token]:
-    return _BELIEVED if dialect.settings.trusted_proxies else _OVERWRITTEN
-
-
 def _with(ours: Mapping[str, Token], headers: Pairs) -> Iterator[tuple[str, Token]]:
     """Yield our headers, but for those that are given, and those given."""
     given = {name.lower() for name, _ in headers}
@@ -178,7 +157,7 @@ def _with(ours: Mapping[str, Token], headers: Pairs) -> Iterator[tuple[str, Toke
 
 
 def _header_lines(dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
-    for name, value in _with({**_HOST, **_CONNECTION, **_forwarded(dialect), **_NO_PROXY}, headers):
+    for name, value in _with({**_HOST, **_CONNECTION, **said_of_client(dialect), **_NO_PROXY}, headers):
         yield directive("proxy_set_header", quoting.header_name(name), value)
 
 
@@ -199,7 +178,7 @@ def _tls_lines(family: str, asked: ServiceOptions, dialect: Dialect) -> Iterator
 
 def _grpc_lines(asked: ServiceOptions, dialect: Dialect, headers: Pairs) -> Iterator[Lines]:
     yield directive("grpc_connect_timeout", quoting.duration(dialect.settings.connect_timeout))
-    for name, value in _with({**_HOST, **_forwarded(dialect), **_NO_PROXY}, headers):
+    for name, value in _with({**_HOST, **said_of_client(dialect), **_NO_PROXY}, headers):
         yield directive("grpc_set_header", quoting.header_name(name), value)
     yield from _tls_lines("grpc", asked, dialect)
 
@@ -222,6 +201,6 @@ def _program_lines(family: str, asked: ServiceOptions, dialect: Dialect, headers
         yield directive(quoting.identifier(parameter), quoting.parameter(name), value)
     # some take it for "yes" when it is there at all
     yield directive(quoting.identifier(parameter), word("HTTPS $https if_not_empty"))
-    for name, value in _with({**_HOST, **_forwarded(dialect), **_NO_PROXY}, headers):
+    for name, value in _with({**_HOST, **said_of_client(dialect), **_NO_PROXY}, headers):
         also = word("if_not_empty")
         yield directive(quoting.identifier(parameter), quoting.header_parameter(name), value, also)

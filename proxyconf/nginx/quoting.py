@@ -264,6 +264,11 @@ def setting(name: str, value: Token) -> Token:
     return Token(f"{literal(name)}={_token(value)}")
 
 
+def listed(*variables: Token) -> Token:
+    """Return the value of a header that is a list: *variables*, with a comma between them."""
+    return Token(f'"{", ".join(_variable(variable) for variable in variables)}"')
+
+
 def status(code: int) -> Token:
     """Return the status of a redirect."""
     if code not in _STATUSES:

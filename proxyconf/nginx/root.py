@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.nginx import quoting
 from proxyconf.nginx.challenge import challenge_location
+from proxyconf.nginx.client import client_lines, client_variables
 from proxyconf.nginx.passing import proxy_lines
 from proxyconf.nginx.quoting import word
 from proxyconf.nginx.tls import https_listens, tls_lines
@@ -46,36 +47,6 @@ _LOGGED_NUMBERS = {
     "bytes": word("$body_bytes_sent"),
     "request_time": word("$request_time"),
 }
-
-# Forwarded headers. $pc_trusted is 0 or 1, so "~^1." is a trusted peer that sent the header: it is believed.
-# Everybody else's are overwritten. Each map costs nginx a millisecond, once for the check and once for the
-# reload, so there are none where nobody is trusted.
-_BELIEVED = (
-    block(
-        "map $pc_trusted$http_x_real_ip $pc_real_ip",
-        body=(directive("default $remote_addr"), directive("~^1. $http_x_real_ip")),
-    ),
-    block(
-        "map $pc_trusted $pc_forwarded_for",
-        body=(directive("default $remote_addr"), directive("1 $proxy_add_x_forwarded_for")),
-    ),
-    block(
-        "map $pc_trusted$http_x_forwarded_proto $pc_forwarded_proto",
-        body=(directive("default $scheme"), directive("~^1. $http_x_forwarded_proto")),
-    ),
-    block(
-        "map $pc_trusted$http_x_forwarded_host $pc_forwarded_host",
-        body=(directive("default $host$pc_port"), directive("~^1. $http_x_forwarded_host")),
-    ),
-    block(
-        "map $pc_trusted$http_x_forwarded_port $pc_forwarded_port",
-        body=(directive("default $server_port"), directive("~^1. $http_x_forwarded_port")),
-    ),
-    block(
-        "map $pc_trusted $pc_forwarded",
-        body=(directive("default", _EMPTY), directive("1 $http_forwarded")),
-    ),
-)
 
 
 class Hosts(NamedTuple):
@@ -170,10 +141,7 @@ def _access_log(dialect: Dialect) -> Iterator[Lines]:
     if settings.access_log_format == "combined":
         yield directive("access_log", log)
         return
-    # as X-Real-IP has it
-    client = word("$pc_real_ip") if settings.trusted_proxies else word("$remote_addr")
-    line = quoting.json_object({**_LOGGED, "remote_addr": client}, _LOGGED_NUMBERS)
-    yield directive("log_format pc_json escape=json", line)
+    yield directive("log_format pc_json escape=json", quoting.json_object(_LOGGED, _LOGGED_NUMBERS))
     yield directive("access_log", log, word("pc_json"))
 
 
@@ -203,10 +171,7 @@ def _variables(dialect: Dialect) -> Iterator[Lines]:
         "map $http_host $pc_port",
         body=(directive("default", _EMPTY), directive("~(?<pc_given_port>:[0-9]+)$ $pc_given_port")),
     )
-    if peers := sorted(set(dialect.settings.trusted_proxies)):
-        trusted = (directive(quoting.network(peer), word("1")) for peer in peers)
-        yield block("geo $pc_trusted", body=(directive("default 0"), *trusted))
-        yield from _BELIEVED
+    yield from client_variables(dialect)
 
 
 def _default_server(dialect: Dialect, hosts: Hosts) -> Iterator[Lines]:
@@ -224,11 +189,11 @@ def _default_server(dialect: Dialect, hosts: Hosts) -> Iterator[Lines]:
         if address not in dialect.default_servers and not hosts.answer_unknown
     ]
     if listens:
-        yield block("server", body=(*listens, *answer))
+        yield block("server", body=(*listens, *client_lines(dialect), *answer))
     if listens := list(https_listens(dialect, default, but=dialect.default_servers)):
         # who got in by the name of one host may ask for another: browsers do, where its certificate has both
         elsewhere = block("location /", body=(directive("return", quoting.number(421, at_most=999)),))
-        away = (tls_lines(dialect), directive("ssl_reject_handshake on"), elsewhere)
+        away = (tls_lines(dialect), directive("ssl_reject_handshake on"), *client_lines(dialect), elsewhere)
         yield block("server", body=(*listens, *away))
 
 

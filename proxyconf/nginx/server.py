@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyconf.nginx import challenge, quoting, tls
+from proxyconf.nginx.client import client_lines
 from proxyconf.nginx.location import Beside
 from proxyconf.nginx.passing import proxy_lines
 from proxyconf.nginx.quoting import word
@@ -53,7 +54,7 @@ def begin_lines(dialect: Dialect) -> Begin:
         joined(_listens_for_unknown(dialect)),
         # in each server: in the http block they would clash with what operators' files say there
         joined((*https, tls.tls_lines(dialect)) if https else ()),
-        joined(() if dialect.own else (proxy_lines(dialect),)),
+        joined((*client_lines(dialect), *(() if dialect.own else (proxy_lines(dialect),)))),
         challenge.challenge_location(dialect),
     )
 

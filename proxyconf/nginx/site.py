@@ -13,6 +13,7 @@ from proxyconf.model import Problem
 from proxyconf.nginx import tls
 from proxyconf.nginx.additions import NO_ADDITIONS, Additions
 from proxyconf.nginx.certificates import CertificateSet
+from proxyconf.nginx.client import client_problems
 from proxyconf.nginx.dialect import Dialect, canonical_listen
 from proxyconf.nginx.location import passes_on
 from proxyconf.nginx.pages import NO_PAGES, Pages, write_pages
@@ -136,7 +137,7 @@ class Renderer:
         parts = (*(services[name] for name in hosts.needs), *hosts.parts)
         page_lines = self._write_pages(additions).server
         digest = _digest(self._dialect, parts, page_lines)
-        problems += (*hosts.problems, *additions.problems)
+        problems += (*hosts.problems, *additions.problems, *client_problems(self._dialect))
         return Site(parts, digest, self._dialect, page_lines, tuple(problems))
 
     def _write_pages(self, additions: Additions) -> Pages:

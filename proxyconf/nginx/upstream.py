@@ -52,7 +52,7 @@ def upstream_as_asked(
         lacks.append(lack)
         body = []
     else:
-        body = list(_balance_lines(asked.balance, dialect))
+        body = list(_balance_lines(asked.balance))
     spare = any(not endpoint.backup for endpoint in endpoints)
     if body and spare and _knows_no_backup(asked.balance):
         left_out = ", ".join(endpoint.address for endpoint in endpoints if endpoint.backup)
@@ -76,19 +76,19 @@ def _lack(balance: str, dialect: Dialect) -> str:
     return f"balance {balance!r}: this nginx is built without {module} (install one that has it)"
 
 
-def _balance_lines(balance: str, dialect: Dialect) -> Iterator[Lines]:
+def _balance_lines(balance: str) -> Iterator[Lines]:
     if balance == "least_conn":
         yield directive("least_conn")
     elif balance == "ip_hash":
         yield directive("ip_hash")
     elif balance != "round_robin":
-        yield directive("hash", _key(balance, dialect), word("consistent"))
+        yield directive("hash", _key(balance), word("consistent"))
 
 
-def _key(balance: str, dialect: Dialect) -> Token:
+def _key(balance: str) -> Token:
     what, _, name = balance.removeprefix("hash:").partition(":")
     if balance == "hash:client":
-        return word("$pc_real_ip") if dialect.settings.trusted_proxies else word("$remote_addr")
+        return word("$remote_addr")
     if balance == "hash:uri":
         return word("$request_uri")
     if balance.startswith("hash:") and what == "header":

@@ -268,7 +268,8 @@ def _cases() -> Mapping[str, Site]:
     added_include = replace(
         include, settings=msgspec.structs.replace(include.settings, default_host="a.test")
     )
-    bare = dialect(nginx=replace(build("debian"), ssl=False, without=BARE), keepalive=0)
+    bare_build = replace(build("debian"), ssl=False, realip=False, without=BARE)
+    bare = dialect(nginx=bare_build, keepalive=0, trusted_proxies=proxies)
     return {
         "empty": Renderer(dialect()).render(Snapshot()),
         "own": Renderer(dialect()).render(TWO_SERVICES),

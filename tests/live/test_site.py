@@ -206,7 +206,16 @@ def test_an_untrusted_peer_is_not_believed(proxy: Proxy) -> None:
 def test_a_trusted_peer_is_believed(proxy: Proxy) -> None:
     headers = proxy.headers("main.test", headers=FORGED, source="127.0.0.2")
     expected = {name.lower(): value for name, value in FORGED.items()}
-    assert _forwarded(headers) == {**expected, "x-forwarded-for": "192.0.2.2, 127.0.0.2"}
+    forwarded = {"x-real-ip": "192.0.2.2", "x-forwarded-for": "192.0.2.2, 127.0.0.2"}
+    assert _forwarded(headers) == {**expected, **forwarded}
+
+
+def test_the_client_is_the_last_address_that_is_no_trusted_peer(proxy: Proxy) -> None:
+    """What stands before it in X-Forwarded-For is what the client itself said."""
+    said = {"X-Forwarded-For": "192.0.2.9, 192.0.2.2, 127.0.0.2"}
+    headers = proxy.headers("main.test", headers=said, source="127.0.0.2")
+    assert headers["x-real-ip"] == "192.0.2.2"
+    assert headers["x-forwarded-for"] == "192.0.2.9, 192.0.2.2, 127.0.0.2, 127.0.0.2"
 
 
 def test_a_trusted_peer_that_says_nothing(proxy: Proxy) -> None:

@@ -191,8 +191,8 @@ def test_a_log_of_json_objects(tmp_path: Path, web: EchoBackend) -> None:
     with OptionsProxy(access_log=str(log), access_log_format="json", trusted_proxies=("127.0.0.2",)) as proxy:
         proxy.serve(route("*.a.test", "/", "web"), web=web.address)
         odd = 'curl "\\ \t\xfe;{}'
-        proxy.ask("x.a.test", "/p?q=%22", headers={"User-Agent": odd, "X-Real-IP": "192.0.2.7"})
-        proxy.ask("x.a.test", headers={"X-Real-IP": "192.0.2.7"}, source="127.0.0.2")
+        proxy.ask("x.a.test", "/p?q=%22", headers={"User-Agent": odd, "X-Forwarded-For": "192.0.2.7"})
+        proxy.ask("x.a.test", headers={"X-Forwarded-For": "192.0.2.7"}, source="127.0.0.2")
         for said in ("\x01\r\n\r\n", "GET /\r\n", "GET / HTTP/1.1\r\n\r\n", "GET /x HTTP/1.0\r\n\r\n"):
             with proxy.connect(said) as connection:
                 read_all(connection)

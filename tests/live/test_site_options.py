@@ -142,6 +142,27 @@ def test_who_may_ask(proxy: OptionsProxy, path: str, source: str, status: int) -
     assert proxy.ask("in.test", path, source=source).status == status
 
 
+class TestBehindATrustedProxy:
+    """Who may ask, and how often, goes by the client that it names."""
+
+    def ask(self, proxy: OptionsProxy, client: str, *, source: str = "127.0.0.2") -> int:
+        said = {"X-Forwarded-For": f"127.0.0.9, {client}"}  # what a client itself says comes first
+        return proxy.ask("a.test", headers=said, source=source).status
+
+    def test_who_may_ask(self, web: EchoBackend) -> None:
+        with OptionsProxy(trusted_proxies=("127.0.0.2",)) as proxy:
+            proxy.serve(route("a.test", "/", "web", allow=("192.0.2.7", "127.0.0.0/8")), web=web.address)
+            assert self.ask(proxy, "192.0.2.7") == 200
+            assert self.ask(proxy, "192.0.2.8") == 403
+            assert self.ask(proxy, "192.0.2.8", source="127.0.0.3") == 200
+
+    def test_how_often(self, web: EchoBackend) -> None:
+        with OptionsProxy(trusted_proxies=("127.0.0.2",)) as proxy:
+            proxy.serve(route("a.test", "/", "web", rate=Rate(per_minute=1)), web=web.address)
+            assert [self.ask(proxy, "192.0.2.7") for _ in range(2)] == [200, 429]
+            assert self.ask(proxy, "192.0.2.8") == 200
+
+
 @pytest.mark.parametrize("name", HASHES)
 def test_users_log_in(proxy: OptionsProxy, name: str) -> None:
     def login(name: str, password: str) -> Answer:

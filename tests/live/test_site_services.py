@@ -180,7 +180,7 @@ class TestBalance:
         with OptionsProxy(trusted_proxies=("127.0.0.1",)) as proxy:
             asked = ServiceOptions(balance="hash:client")
             proxy.serve(route("a.test", "/", "web", asked), web=endpoints(*three))
-            clients = [{"X-Real-IP": f"192.0.2.{number}"} for number in range(20)]
+            clients = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(20)]
             found = [says(proxy.ask("a.test", headers=client))["name"] for client in clients]
             assert len(set(found)) == 3
 

@@ -22,6 +22,7 @@ def test_debian() -> None:
         user="nobody",
         ssl=True,
         http2=True,
+        realip=True,
     )
 
 
@@ -36,6 +37,7 @@ def test_nginx_org() -> None:
         user="nginx",
         ssl=True,
         http2=True,
+        realip=True,
     )
 
 

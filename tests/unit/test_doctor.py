@@ -294,6 +294,12 @@ def test_what_an_nginx_lacks() -> None:
     assert lacking() == [
         "wrong: https: this nginx is built without http_ssl_module (install one that has it)"
     ]
+    assert lacking(trusted_proxies=["10.0.0.0/8"], tls={}) == [
+        (
+            "wrong: this nginx is built without http_realip_module,"
+            " which tells the clients of trusted_proxies apart (install one that has it)"
+        )
+    ]
     assert lacking("http_map_module", "http_upstream_keepalive_module", tls={}) == [
         "wrong: it is built without http_map_module (install one that has it)",
         "wrong: it is built without http_upstream_keepalive_module (install one that has it)",

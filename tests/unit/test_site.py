@@ -16,7 +16,7 @@ from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.site import Dialect, Part, Renderer, Site, canonical_listen
 from proxyconf.options import NONE, LocationOptions, Options, Rate, ServiceOptions
 from proxyconf.tables import Listen
-from proxyconf.units import ListenAddress
+from proxyconf.units import ListenAddress, Network
 from tests.golden.cases import CASES, HERE, TWO_SERVICES, dialect, golden_text, route, snapshot, with_ipv6
 
 WEB = (Endpoint("10.0.0.1:80"),)
@@ -51,6 +51,29 @@ def test_a_part_is_named_by_its_content() -> None:
     assert part_of(first, "host", "a.test") == part_of(second, "host", "a.test")
     assert part_of(first, "service", "web").file != part_of(second, "service", "web").file
     assert first.digest != second.digest
+
+
+@pytest.mark.parametrize(
+    ("asked", "what", "answer"),
+    [
+        (LocationOptions(deny=("192.0.2.0/24",)), "answers 503, for allow and deny", "return 503;"),
+        (LocationOptions(rate=Rate(per_minute=1)), "rate", "proxy_pass"),
+        (LocationOptions(), "", "proxy_pass"),
+    ],
+)
+def test_an_nginx_that_knows_no_client_of_a_trusted_proxy(
+    asked: LocationOptions, what: str, answer: str
+) -> None:
+    """It would take every client for the proxy."""
+    trusting = dialect(trusted_proxies=(Network.parse("10.0.0.0/8"),))
+    without = replace(trusting, build=replace(trusting.build, realip=False))
+    asks = replace(ONE.routes[0], options=Options(asked, ServiceOptions()))
+    site = Renderer(without).render(Snapshot((asks,), {"web": WEB}))
+    assert answer in text_of(site, "host", "a.test")
+    lack = "this nginx is built without http_realip_module, which tells the clients of trusted_proxies apart"
+    mend = f"{lack} (install one that has it)"
+    found = [("route", f"{what}: {mend}")] if what else []
+    assert [(one.what, one.why) for one in site.problems] == [*found, ("setting", mend)]
 
 
 def test_a_host_changes_when_its_service_goes_to_zero() -> None:
