@@ -50,10 +50,13 @@ class Found:
     Attributes:
         files: In the order in which they are to be read, each once.
         folders: Where something may change, with what tells a folder from another one at its place.
+        file_systems: On which ones the places are: another one at its place may be nothing but an empty mount
+            point.
     """
 
     files: tuple[Path, ...]
     folders: dict[Path, tuple[int, int]]
+    file_systems: tuple[int, ...]
 
 
 def find(places: Places) -> Found:
@@ -74,7 +77,7 @@ def find(places: Places) -> Found:
             raise lost(Path(exc.filename or path), exc, places.source) from exc
     # of a file that is named twice, the later place counts: its keys are to override more
     last_first = dict.fromkeys(reversed(search.files))
-    return Found(tuple(reversed(last_first)), search.folders)
+    return Found(tuple(reversed(last_first)), search.folders, tuple(search.file_systems))
 
 
 def lost(path: Path, exc: OSError, source: str) -> SourceError:
@@ -96,12 +99,13 @@ class _Search:
     places: Places
     files: list[Path] = field(default_factory=list)
     folders: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    file_systems: list[int] = field(default_factory=list)
 
     def look(self, path: Path) -> None:
+        self.file_systems.append(path.stat().st_dev)
         if path.is_dir():
             self._look_below(path)
         else:
-            path.stat()
             self._take_folder(path.parent)
             self._take_file(path)
 

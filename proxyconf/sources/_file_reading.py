@@ -111,6 +111,9 @@ def _read_file(path: Path, before: File, source: str) -> File:
         return File(None, before.entries, (problem,), denied=denied)
     if raw == before.raw:
         return before
+    if not raw and before.entries:  # whoever writes it in place has just begun, or the disk was full
+        why = f"is empty{kept} (if that is meant: write a comment into it, or delete it)"
+        return File(raw, before.entries, (Problem("file", place, why),))
     read = read_tables if path.suffix == TABLES else read_tree
     try:
         entries, problems = read(_decode(raw), place, source)

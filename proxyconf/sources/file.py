@@ -13,8 +13,9 @@ A ``*.toml`` holds services and routes:
     service = "web"
 
 Any other file holds keys for templates, as YAML or, in a ``*.json``, as JSON, and is read as confd's file
-store reads it. A file that can't be read or understood keeps its last good content. What the kernel can't
-watch is read every ``relist``.
+store reads it. A file that can't be read or understood, or is empty all of a sudden, keeps its last good
+content. Another file system at a path, such as none where one was mounted, arms the loss guard. What the
+kernel can't watch is read every ``relist``.
 """
 
 from __future__ import annotations
@@ -145,6 +146,7 @@ class FileSource:
         found = find(self._places)
         files = read_files(found.files, self._files, self._places)
         listing = make_listing(files, self._places, self._needs)
+        listing = replace(listing, cluster=" ".join(map(str, found.file_systems)))
         if exc := self._unwatched:
             rate = f"every {self.policy.relist:g} s"
             why = f"can't be watched ({exc}), so it is read {rate} ({exc.mend})"

@@ -212,6 +212,22 @@ def test_a_bad_file_keeps_its_last_good_content(path: Path) -> None:
     assert files(path, unreadable) == good
 
 
+def test_a_file_that_is_empty_all_of_a_sudden_keeps_its_last_good_content(path: Path) -> None:
+    """It is being written, or the disk was full; nobody empties a file to say that nothing is there."""
+    path.write_text(ONE)
+    good = files(path)
+    path.write_text("")
+    empty = files(path, good)
+    why = "is empty; its last good content is kept (if that is meant: write a comment into it, or delete it)"
+    assert empty[path].entries == good[path].entries
+    assert empty[path].problems == (Problem("file", str(path), why),)
+    path.write_text("# nothing")
+    none = files(path, empty)
+    assert none[path].entries == {}
+    path.write_text("")
+    assert files(path, none)[path].problems == ()
+
+
 def test_a_folder(tmp_path: Path) -> None:
     """Every *.toml in it counts, but no backup, nothing hidden, nothing below; a bad one does not count."""
     for name in ("b.toml", "a.toml~", ".a.toml", "a.txt"):
@@ -272,7 +288,7 @@ async def test_lists_at_once_and_after_every_change(path: Path) -> None:
         assert await keys(listings) == ["services/web/127.0.0.1:8082"]
         replace(path, ONE)
         assert await keys(listings) == ["services/web/127.0.0.1:8081"]
-        replace(path, "")
+        replace(path, "# none any more\n")
         assert await keys(listings) == []
     assert list(first.keys) == ["services/web/127.0.0.1:8081"]
 
@@ -371,6 +387,21 @@ async def test_a_path_that_vanishes_is_an_error(tmp_path: Path, folder: bool) ->
     async with watching(opened) as listings:
         listing = await anext(listings)
         assert (len(listing.keys), len(listing.problems)) == (1, 1)
+
+
+async def test_another_file_system_is_another_store(tmp_path: Path) -> None:
+    """As where nothing is mounted any more: a folder without files is there, and says nothing of them."""
+    (tmp_path / "sites").mkdir()
+    (tmp_path / "sites" / "a.toml").write_text(ONE)
+    mounted = tmp_path / "mounted"
+    mounted.symlink_to("sites")
+    async with watching(source(mounted, relist="50ms")) as listings:
+        before = await anext(listings)
+        (tmp_path / "new").symlink_to("/proc/sys/vm")
+        (tmp_path / "new").replace(mounted)
+        after = await anext(listings)
+        assert (after.keys, after.problems) == ({}, ())
+        assert after.cluster != before.cluster
 
 
 def test_folders_are_told_apart_by_more_than_their_path(tmp_path: Path) -> None:
