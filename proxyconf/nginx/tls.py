@@ -64,8 +64,8 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
             "clients show certificates on https, and it is to be on http only (allow https, or ask for none)"
         )
         return _without(host, asked, why, https=https) if asked.verify_client else ON_HTTP
-    if why := dialect.no_https:
-        wished = bool(asked.https or asked.certificate or asked.verify_client)
+    if why := dialect.no_https or _unnamed(host):
+        wished = bool(asked.https or asked.certificate or asked.verify_client) or https == "only"
         return _without(host, asked, why, https=https) if wished else ON_HTTP
     problems: list[Problem] = []
     certificate = _choose(host, asked, certificates, problems)
@@ -92,6 +92,14 @@ def standing(host: str, asked: HostOptions, certificates: CertificateSet, dialec
         problems.append(Problem("host", host, f"{why} (set verify_client to on, or to off)"))
     problems += [Problem("host", host, why) for why in (*_shared(asked, dialect), *_unsent(asked, https))]
     return Standing(https, certificate.part, authority, closed, tuple(problems))
+
+
+def _unnamed(host: str) -> str:
+    """Return why *host* can't be on https, if it is an address: nobody names one when a connection begins.
+
+    See RFC 6066, section 3. A host whose last label is a number is an address.
+    """
+    return "nobody can ask for an address on https (use a name)" if host.rpartition(".")[2].isdigit() else ""
 
 
 def _shared(asked: HostOptions, dialect: Dialect) -> Iterator[str]:

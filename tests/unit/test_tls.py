@@ -119,6 +119,25 @@ def test_what_only_counts_with_a_redirect_is_a_problem_without(asked: HostOption
     assert [problem.why[:18] for problem in found.problems] == unsent
 
 
+@pytest.mark.parametrize(
+    ("asked", "so", "closed"),
+    [
+        pytest.param(HostOptions(certificate="a.test"), "is on http only", False, id="a certificate"),
+        pytest.param(HostOptions(missing="default"), "", False, id="nothing"),
+        pytest.param(HostOptions(certificate="a.test", https="only"), "answers 503", True, id="https only"),
+    ],
+)
+def test_an_address_is_on_http_only(asked: HostOptions, so: str, closed: bool) -> None:  # noqa: FBT001
+    """To send its requests to https would send them to a handshake that is turned away."""
+    dialect = cases.dialect(tls=Tls(certificates=Path("/certs")))
+    found = tls.standing("192.0.2.1", asked, cases.certificates(), dialect)
+    assert (found.https, found.certificate, found.closed) == ("off", None, closed)
+    why = f"{so}, for nobody can ask for an address on https (use a name)"
+    assert [problem.why for problem in found.problems] == ([why] if so else [])
+    named = HostOptions(certificate="a.test")
+    assert tls.standing("node1", named, cases.certificates(), dialect).https == "redirect"
+
+
 def test_a_closed_host_has_nothing_but_503() -> None:
     """Neither what its routes ask for, nor what operators add to it."""
     dialect = replace(cases.dialect(tls=Tls(certificates=Path("/certs"))), build=cases.build("debian"))
