@@ -66,6 +66,11 @@ class Build:
         """It can wait for keep-alive clients at a reload (1.27.4), and then loses none of their requests."""
         return self.version >= (1, 27, 4)
 
+    @property
+    def keeps_by_itself(self) -> bool:
+        """It keeps connections to services unless it is told not to (1.29.7)."""
+        return self.version >= (1, 29, 7) and "http_upstream_keepalive_module" not in self.without
+
 
 def parse_build(text: str, prefix: Path | None = None) -> Build:
     """Read what ``nginx -V`` prints, on stderr.

@@ -75,7 +75,8 @@ def service_part(
         return replace(make_part("service", name, lines.encode()), problems=problems)
     spare = any(not endpoint.backup for endpoint in endpoints)
     body = [server_line(endpoint, spare=spare) for endpoint in endpoints]
-    return make_part("service", name, upstream_block(name, body, dialect.settings.keepalive).encode())
+    lines = upstream_block(name, body, dialect.settings.keepalive, dialect.build)
+    return make_part("service", name, lines.encode())
 
 
 def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> Part:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from proxyconf.model import Endpoint
+    from proxyconf.nginx.build import Build
     from proxyconf.nginx.dialect import Dialect
     from proxyconf.options import ServiceOptions
 
 
-def upstream_block(name: str, body: Sequence[Lines], keepalive: int) -> Lines:
+def upstream_block(name: str, body: Sequence[Lines], keepalive: int, build: Build) -> Lines:
     """Write an upstream; `keepalive` must follow what chooses."""
-    kept = (directive("keepalive", quoting.number(keepalive, at_most=10_000)),) if keepalive else ()
+    said = keepalive or build.keeps_by_itself  # 0 is an error for older ones
+    kept = (directive("keepalive", quoting.number(keepalive, at_most=10_000)),) if said else ()
     return block("upstream", quoting.upstream(name), body=(*body, *kept))
 
 
@@ -62,7 +64,7 @@ def upstream_as_asked(
         endpoints = [endpoint for endpoint in endpoints if not endpoint.backup]
     failing = tuple(_failing(asked))
     body += [server_line(endpoint, *failing, spare=spare) for endpoint in endpoints]
-    return upstream_block(name, body, keepalive), tuple(lacks)
+    return upstream_block(name, body, keepalive, dialect.build), tuple(lacks)
 
 
 def _knows_no_backup(balance: str) -> bool:

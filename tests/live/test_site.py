@@ -128,6 +128,10 @@ def test_nginx_takes_the_golden_files(name: str, tmp_path: Path) -> None:
         text = text.replace("    keepalive_min_timeout 3s;\n", "")
     if not nginx.http2_by_host:
         text = text.replace("    http2 on;\n", "")
+    else:
+        text = text.replace(" ssl http2", " ssl")
+    if not nginx.keeps_by_itself:
+        text = text.replace("    keepalive 0;\n", "")
     write_golden(text, tmp_path)
     main = tmp_path / "nginx.conf"
     if "include" in name:

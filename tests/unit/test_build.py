@@ -83,6 +83,23 @@ def test_keepalive_min_timeout(version: tuple[int, ...], has: bool) -> None:  # 
 
 
 @pytest.mark.parametrize(
+    ("version", "without", "keeps"),
+    [
+        ((1, 29, 6), "", False),
+        ((1, 29, 7), "", True),
+        ((1, 29, 7), "http_upstream_keepalive_module", False),
+        ((), "", False),
+    ],
+)
+def test_who_keeps_connections_to_services_unasked(
+    version: tuple[int, ...],
+    without: str,
+    keeps: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    assert Build(version=version, without=frozenset({without})).keeps_by_itself is keeps
+
+
+@pytest.mark.parametrize(
     ("version", "rejects", "by_host"),
     [
         ((1, 19, 3), False, False),
