@@ -54,10 +54,10 @@ class NginxServer(Server):
         return ["nginx", "-c", str(self.conf), "-g", "daemon off;"]
 
     def healthy(self) -> bool:
-        """Tell whether its port takes connections."""
+        """Tell whether its port takes connections, and a worker takes them from there."""
         with socket.socket() as probe:
             probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0 and bool(self.workers())
 
     def reload(self, *, timeout_s: float = 10) -> None:
         """Have it read its configuration again, and wait until no worker from before takes a request.
