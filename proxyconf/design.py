@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,13 @@ from proxyconf.outfit import Outfit
 from proxyconf.resources.folder import read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.lookups import Lookups
-from proxyconf.sources import has_keys, open_source
+from proxyconf.sources import engine_of, has_keys, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxyconf.board import Board
-    from proxyconf.config import Settings
+    from proxyconf.config import Settings, SourceTable
     from proxyconf.model import Problem
     from proxyconf.resources.folder import Resources
     from proxyconf.sources import Source
@@ -39,15 +39,17 @@ class Followed:
 
     Attributes:
         needs: The key prefixes it was asked for; all, where there are none to ask for.
+        nginx: The container that nginx is in, where it is one of this source's engine.
     """
 
     source: Source
     values: Mapping[str, Any]
     needs: tuple[str, ...]
+    nginx: str
 
     def is_like(self, other: Followed | None) -> bool:
         """Tell whether the two would say the same."""
-        return other is not None and (self.values, self.needs) == (other.values, other.needs)
+        return other is not None and replace(self, source=other.source) == other
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,20 @@ class Design:
 
 
 def follow(settings: Settings, resources: Resources) -> dict[str, Followed]:
-    """Make the configured sources, by name, each told what the templates need.
+    """Make the configured sources, by name, each told what nginx and the templates need.
 
     Raises:
         UsageError: A key is unknown or its value wrong.
     """
+    return {table.name: follow_one(settings, table, resources) for table in settings.sources}
+
+
+def follow_one(settings: Settings, table: SourceTable, resources: Resources) -> Followed:
+    """Make the source that *table* configures, one of those of *settings*; raise as `follow` does."""
     needs = needs_of(resources)
-    return {
-        table.name: Followed(open_source(table, needs), table.values, needs if has_keys(table) else _ALL)
-        for table in settings.sources
-    }
+    nginx = settings.tables.nginx.via.container if table is engine_of(settings.sources) else ""
+    source = open_source(table, needs, nginx=nginx)
+    return Followed(source, table.values, needs if has_keys(table) else _ALL, nginx)
 
 
 def needs_of(resources: Resources) -> tuple[str, ...]:

@@ -131,7 +131,8 @@ class Listing:
         removed: Containers that are gone since a moment ago: until they are replaced, their hosts stay known.
         reach: How to get to them.
         host_rule: Gives those a host that name none; "" for no rule.
-        own: The id of the proxy's own container, or of the one whose network it shares; "" for none.
+        proxies: The ids of the containers that the proxy is: our own, or the one whose network it shares, and
+            nginx's.
         problems: What the source itself had to skip (an unreadable file).
         place: How to name a key to a person: a format with ``{key}``.
         urgent: A death is among the changes: apply without waiting for quiet.
@@ -149,7 +150,7 @@ class Listing:
     removed: tuple[Container, ...] = ()
     reach: Reach = Reach()
     host_rule: str = ""
-    own: str = ""
+    proxies: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     place: str = "{key}"
     urgent: bool = False

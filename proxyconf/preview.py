@@ -7,12 +7,12 @@ import os
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconf.app import look, state_path
-from proxyconf.design import follow
+from proxyconf.design import follow, follow_one
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.groups.draft import drafts
 from proxyconf.intake import Intake
@@ -200,7 +200,7 @@ def read(settings: Settings) -> Reading:
     mistakes = []
     for table in settings.sources:
         try:
-            follow(replace(settings, sources=(table,)), resources)
+            follow_one(settings, table, resources)
         except UsageError as exc:
             mistakes.append(str(exc))
     mistakes += [*map(str, resources.problems), *_compile(settings, resources)]

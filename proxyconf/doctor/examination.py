@@ -6,12 +6,11 @@ import asyncio
 import os
 import time
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxyconf import preview
 from proxyconf.app import socket_path, state_path
-from proxyconf.design import follow
+from proxyconf.design import follow_one
 from proxyconf.doctor.finding import Check, Finding, Findings, of_message, ok, warning, wrong
 from proxyconf.doctor.folders import certificate_folder, state_folder
 from proxyconf.doctor.nginx import nginx_checks
@@ -80,10 +79,10 @@ async def _run_nginx(settings: Settings) -> list[Finding]:
 def _source_checks(settings: Settings, resources: Resources) -> Iterator[Check]:
     for table in settings.sources:
         try:
-            followed = follow(replace(settings, sources=(table,)), resources)
+            followed = follow_one(settings, table, resources)
         except UsageError:
             continue  # it is a mistake of the configuration, and told there
-        yield from source_checks(table, followed[table.name].source)
+        yield from source_checks(table, followed.source)
 
 
 async def _configuration(settings: Settings) -> Findings:

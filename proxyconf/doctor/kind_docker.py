@@ -17,6 +17,7 @@ from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning,
 from proxyconf.errors import CommandError
 from proxyconf.nginx.container import Inspected, read_inspected
 from proxyconf.nginx.engine_api import AbsentError, EngineApi, ForbiddenError
+from proxyconf.nginx.in_container import Finder
 from proxyconf.sources._docker_place import read_own_ids
 from proxyconf.sources.docker import address_of
 
@@ -60,7 +61,10 @@ async def examine(source: DockerSource) -> Findings:
         if (time_of_it := await _clock(source.name, api)) is not None:
             yield time_of_it
         own = await asyncio.to_thread(read_own_ids)
-        yield await our_place(source.name, api, own, settings.network)
+        if source.nginx:
+            yield await its_place(source.name, Finder(api, source.nginx, own), settings.network)
+        else:
+            yield await our_place(source.name, api, own, settings.network)
     except ForbiddenError as exc:
         yield of_message("warning", source.name, str(exc))
     except CommandError:
@@ -174,7 +178,8 @@ async def our_place(name: str, api: EngineApi, own: Collection[str], network: st
         return ok(name, "we are in no container: the networks of the engine's host are ours")
     for one in own:
         try:
-            return place(name, read_inspected(await api.inspect(one)), network)
+            found = read_inspected(await api.inspect(one))
+            return place(name, f"our own container, {found.name},", found, network)
         except AbsentError:
             continue
     return warning(
@@ -184,16 +189,35 @@ async def our_place(name: str, api: EngineApi, own: Collection[str], network: st
     )
 
 
-def place(name: str, container: Inspected, network: str) -> Finding:
-    """Return which networks our own *container* is in; *network* is the one that is configured, or ""."""
+async def its_place(name: str, finder: Finder, network: str) -> Finding:
+    """Return in which of the engine's networks nginx's container is, which *finder* finds.
+
+    Raises:
+        CommandError: The engine can't be asked.
+    """
+    found = await finder.find()
+    if found is None or not found.running:
+        says = f"nginx's container, {finder.wanted}, does not run: by its networks containers are reached"
+        return warning(name, says, f"docker start {finder.wanted}, or docker compose up -d")
+    return place(name, f"nginx's container, {found.name},", found, network)
+
+
+def place(name: str, whose: str, container: Inspected, network: str) -> Finding:
+    """Return which networks the proxy's *container* is in.
+
+    Args:
+        name: The source's.
+        whose: The container, for people.
+        container: It.
+        network: The one that is configured, or "".
+    """
     networks: Mapping[str, Any] = container.networks
     if network and network not in networks:
-        says = f"our own container, {container.name}, is not in the network {network}, which is configured"
+        says = f"{whose} is not in the network {network}, which is configured"
         return wrong(name, says, f"docker network connect {network} {container.name}")
     if container.mode == "host":
-        return ok(name, f"our own container, {container.name}, has the network of the host")
+        return ok(name, f"{whose} has the network of the host")
     if not networks:
-        says = f"our own container, {container.name}, is in no network ({container.mode})"
+        says = f"{whose} is in no network ({container.mode})"
         return warning(name, says, "put it into one that it shares with the others")
-    listed = ", ".join(sorted(networks))
-    return ok(name, f"our own container, {container.name}, is in {listed}: containers are reached there")
+    return ok(name, f"{whose} is in {', '.join(sorted(networks))}: containers are reached there")

@@ -19,7 +19,7 @@ from proxyconf.nginx.control import CHECK_TIMEOUT_S, LogMark, emergencies, end_o
 from proxyconf.nginx.engine_api import AbsentError, ForbiddenError
 from proxyconf.nginx.proof import Prober
 from proxyconf.nginx.workers import SHUTTING_DOWN, Lingering
-from proxyconf.sources._docker_place import host_of, read_own_ids
+from proxyconf.sources._docker_place import PROJECT, SERVICE, host_of, read_own_ids
 from proxyconf.sources._docker_reading import is_secluded
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _ASK_TIMEOUT_S = 10.0
 _MASTER = "nginx: master process"
-_PROJECT = "com.docker.compose.project"
-_SERVICE = "com.docker.compose.service"
 
 
 class Finder:
@@ -43,19 +41,15 @@ class Finder:
     Args:
         api: The engine.
         wanted: The name, or the service.
-        listen: Where nginx listens, in its container.
         own: Our own ids, most of which may mean nothing to the engine.
 
     Attributes:
         wanted: The name, or the service.
     """
 
-    def __init__(
-        self, api: EngineApi, wanted: str, listen: ListenAddress, own: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, api: EngineApi, wanted: str, own: Collection[str] | None = None) -> None:
         self.wanted = wanted
         self._api = api
-        self._listen = listen
         self._own = read_own_ids() if own is None else own
 
     async def find(self) -> Inspected | None:
@@ -67,9 +61,9 @@ class Finder:
         if found := await self._inspect(self.wanted):
             return found
         ours = await self._ourselves()
-        if ours is None or not (project := ours.labels.get(_PROJECT)):
+        if ours is None or not (project := ours.labels.get(PROJECT)):
             return None
-        ids = await self._api.find({_PROJECT: project, _SERVICE: self.wanted})
+        ids = await self._api.find({PROJECT: project, SERVICE: self.wanted})
         there = [found for one in ids if (found := await self._inspect(one))]
         running = [one for one in there if one.running]
         if len(running) > 1:
@@ -80,8 +74,8 @@ class Finder:
             )
         return next(iter([*running, *there]), None)
 
-    async def locate(self, nginx: Inspected) -> tuple[ListenAddress | None, str]:
-        """Return where to connect for its listener; or None, and why.
+    async def locate(self, nginx: Inspected, listen: ListenAddress) -> tuple[ListenAddress | None, str]:
+        """Return where to connect for a listener of its; or None, and why.
 
         Raises:
             CommandError: The engine can't be asked.
@@ -91,15 +85,15 @@ class Finder:
         if ours is None:
             # the host of another engine is not ours
             secluded = not host.startswith("127.") or await self._is_secluded()
-        place = place_of(nginx, self._listen, Standpoint(ours, host, secluded))
+        place = place_of(nginx, listen, Standpoint(ours, host, secluded))
         if place:
             return place, ""
         theirs = ", ".join(sorted(nginx.networks)) or nginx.mode
         if ours is None:
-            return None, f"its port {self._listen.port} is not published on the engine's host (publish it)"
+            return None, f"its port {listen.port} is not published on the engine's host (publish it)"
         mine = ", ".join(sorted(ours.networks)) or ours.mode
         return None, (
-            f"nothing leads from here to its {self._listen}: it is in the network {theirs}, we are in {mine}"
+            f"nothing leads from here to its {listen}: it is in the network {theirs}, we are in {mine}"
             " (put both into one network)"
         )
 
@@ -135,6 +129,7 @@ class InContainer:
     Args:
         api: The engine.
         finder: Finds the container.
+        listen: Where nginx listens, in it.
         binary: The program in it.
         error_log: Where its master says what is wrong; a file of the shared folder.
         own: The nginx of our own image, if there is one.
@@ -146,13 +141,21 @@ class InContainer:
     """
 
     def __init__(
-        self, api: EngineApi, finder: Finder, *, binary: str, error_log: Path, own: OwnProgram
+        self,
+        api: EngineApi,
+        finder: Finder,
+        *,
+        listen: ListenAddress,
+        binary: str,
+        error_log: Path,
+        own: OwnProgram,
     ) -> None:
         self.build: Build | None = None
         self.root = True
         self.place: ListenAddress | None = None
         self._api = api
         self._finder = finder
+        self._listen = listen
         self._binary = binary
         self._error_log = error_log
         self._own = own
@@ -309,7 +312,7 @@ class InContainer:
             return found
         self._problems.pop("absent", None)
         if self._lost_way or before is None or before.life != found.life:
-            self.place, why = await self._finder.locate(found)
+            self.place, why = await self._finder.locate(found, self._listen)
             self._problems.pop("place", None)
             if why:
                 self._problems["place"] = why

@@ -16,7 +16,7 @@ from proxyconf.nginx.here import AUTHORITIES, Elsewhere, Here, has_ipv6
 from proxyconf.nginx.in_container import ContainerProber, Finder, InContainer
 from proxyconf.nginx.own_program import OwnProgram
 from proxyconf.nginx.site import Renderer
-from proxyconf.sources import docker
+from proxyconf.sources import docker, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,8 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
     api = _engine(sources)
     control = InContainer(
         api,
-        Finder(api, settings.via.container, settings.listen.http[0]),
+        Finder(api, settings.via.container),
+        listen=settings.listen.http[0],
         binary=settings.binary,
         error_log=path / "error.log",
         own=OwnProgram(settings.binary),
@@ -66,9 +67,7 @@ async def open_in_container(settings: Nginx, sources: Sequence[SourceTable], pat
 
 
 def _engine(sources: Sequence[SourceTable]) -> EngineApi:
-    table = next(
-        (one for one in sources if one.kind == "docker"), SourceTable("docker", "docker", {}, "[docker]")
-    )
+    table = engine_of(sources) or SourceTable("docker", "docker", {}, "[docker]")
     settings = convert(table.values, docker.Settings, table.place)
     version = settings.api_version
     return EngineApi(

@@ -118,7 +118,7 @@ def _shared(container: Container, reach: Reach) -> str:
         if name in container.networks:
             return name
     if not reach.networks:
-        raise BadValueError("the proxy's own container is in no network (connect that one)")
+        raise BadValueError("the proxy's container is in no network (connect that one)")
     raise BadValueError(
         f"it is in no network of the proxy, which is in {', '.join(reach.networks)}; {_seen(container)}"
         f" (docker network connect {reach.networks[0]} {container.name}, or set network for the engine)"

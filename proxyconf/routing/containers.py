@@ -44,7 +44,7 @@ class _Terms(NamedTuple):
 
     reach: Reach
     host_rule: str
-    own: str
+    proxies: tuple[str, ...]
 
 
 class _Seen(NamedTuple):
@@ -115,7 +115,7 @@ def _bereft(gone: Iterable[_Seen], here: Iterable[_Seen]) -> list[_Seen]:
 
 
 def _terms(listing: Listing) -> _Terms:
-    return _Terms(listing.reach, listing.host_rule, listing.own)
+    return _Terms(listing.reach, listing.host_rule, listing.proxies)
 
 
 def _look(container: Container, before: _Seen | None, listing: Listing) -> _Seen:

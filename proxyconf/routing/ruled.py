@@ -41,8 +41,8 @@ def rule_on(container: Container, listing: Listing) -> Ruling:
 
 
 def _passed_over(container: Container, listing: Listing) -> str:
-    own = listing.own
-    if own and (container.id == own or container.network_mode == f"container:{own}"):
+    proxies = listing.proxies
+    if container.id in proxies or container.network_mode.removeprefix("container:") in proxies:
         return "it is the proxy itself"
     if label := missing_label(listing.host_rule, container):
         return f"it has no label {label}, which the rule needs"

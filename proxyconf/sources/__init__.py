@@ -5,7 +5,8 @@ To add one, write ``sources/NAME.py`` with
 * ``Settings``: a `proxyconf.config.SourcePolicy`, the keys of its ``[NAME]`` table with their defaults;
 * ``open_source(name, settings, needs)``: returns an object of the `Source` protocol below. *needs* are the
   key prefixes that templates want (``/app/server``: that key and all below it; ``/``: all), for
-  `Listing.pairs`; a source that has no keys says ``HAS_KEYS = False`` and passes them over.
+  `Listing.pairs`. A source that has containers and no keys says ``HAS_KEYS = False``, and is given in their
+  place the name of the container that nginx is in, or "".
 
 A source does not retry, queue or sleep between attempts: it raises `SourceError` and the supervisor starts
 it anew. ``tests/unit/test_source_contract.py`` runs over every module here.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from proxyconf.config import SourceTable, convert
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from proxyconf.model import Listing
     from proxyconf.tables import SourcePolicy
@@ -61,17 +62,24 @@ def has_keys(table: SourceTable) -> bool:
     return bool(getattr(import_module(f"{__name__}.{table.kind}"), "HAS_KEYS", True))
 
 
-def open_source(table: SourceTable, needs: Sequence[str] = ()) -> Source:
+def engine_of(tables: Iterable[SourceTable]) -> SourceTable | None:
+    """Return which of *tables* is of the engine that has nginx's container: of Docker's, the first."""
+    return next((table for table in tables if table.kind == "docker"), None)
+
+
+def open_source(table: SourceTable, needs: Sequence[str] = (), *, nginx: str = "") -> Source:
     """Make the source that *table* configures.
 
     Args:
         table: Its settings.
         needs: The key prefixes that templates want.
+        nginx: The container that nginx is in, where it is one of this source's engine.
 
     Raises:
         UsageError: A key is unknown or its value wrong; the message names file, table and key.
     """
     module = import_module(f"{__name__}.{table.kind}")
     settings = convert(table.values, module.Settings, table.place)
-    source: Source = module.open_source(table.name, settings, tuple(needs))
+    wanted = tuple(needs) if has_keys(table) else nginx
+    source: Source = module.open_source(table.name, settings, wanted)
     return source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "container", "published"]
 
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+"""The labels by which Docker Compose knows its containers."""
+
 _JOINED = "container:"
+_LIVE = ("running", "paused")
 _LOOPBACK = "127.0.0.1"
 # The files that engines mount from a container's own folder. A host name can be set, and a cgroup namespace
 # hides the path of the cgroup; these have been there in every version of Docker and podman.
@@ -66,20 +72,31 @@ def _joined(container: Container, by_id: Mapping[str, Container]) -> Container:
     return replace(container, networks=other.networks, published=other.published)
 
 
-def find_reach(
-    containers: Iterable[Container],
-    own: Collection[str],
-    *,
-    host: str,
-    secluded: bool,
-    network: str,
-    mode: Mode,
-) -> Reach:
-    """Return how the proxy gets to containers.
+def find_own(containers: Iterable[Container], own: Collection[str]) -> Container | None:
+    """Return our own one of *containers*; most of the ids *own* mean nothing to this engine."""
+    return next((container for container in containers if container.id in own), None)
+
+
+def find_nginx(containers: Iterable[Container], wanted: str, ours: Container | None) -> Container | None:
+    """Return nginx's one of *containers*; None where it does not run, as an engine lists no addresses then.
 
     Args:
         containers: All of the engine.
-        own: Our own ids; most mean nothing to this engine.
+        wanted: Its name or id, or the service that it is of in our own Compose project.
+        ours: Our own container.
+    """
+    found = [one for one in containers if wanted in (one.name, one.id)]
+    if not found and ours and (project := ours.labels.get(PROJECT)):
+        labels = {PROJECT: project, SERVICE: wanted}
+        found = [one for one in containers if labels.items() <= one.labels.items()]
+    return min((one for one in found if one.state in _LIVE), key=attrgetter("name"), default=None)
+
+
+def find_reach(proxy: Container | None, *, host: str, secluded: bool, network: str, mode: Mode) -> Reach:
+    """Return how the proxy gets to containers.
+
+    Args:
+        proxy: The container that nginx is in; None where it is in none of this engine's.
         host: As `host_of` returns it.
         secluded: The engine's networks are out of its host's reach.
         network: The one to use; "" for any that is shared.
@@ -87,12 +104,11 @@ def find_reach(
     """
     named = (network,) if network else None
     published = mode == "published"
-    ours = next((container for container in containers if container.id in own), None)
-    if ours is None:
+    if proxy is None:
         published |= mode == "auto" and secluded and not network
         return Reach(named, host, published)
-    if "host" in ours.networks:
+    if "host" in proxy.networks:
         return Reach(named, _LOOPBACK, published)
     # Docker's default network comes last: nobody chose it
-    shared = sorted(ours.networks, key=lambda name: (name == "bridge", name))
+    shared = sorted(proxy.networks, key=lambda name: (name == "bridge", name))
     return Reach(named or tuple(shared), "", published)

@@ -25,7 +25,15 @@ from proxyconf.model import Listing, Problem
 from proxyconf.sources._docker_connect import DEFAULT_URL, Address, read_address
 from proxyconf.sources._docker_engine import Engine, Learned, Listed, connect
 from proxyconf.sources._docker_events import Mirror
-from proxyconf.sources._docker_place import Mode, find_reach, host_of, joined, read_own_ids
+from proxyconf.sources._docker_place import (
+    Mode,
+    find_nginx,
+    find_own,
+    find_reach,
+    host_of,
+    joined,
+    read_own_ids,
+)
 from proxyconf.sources._docker_reading import Event
 from proxyconf.sources._docker_selector import Selector, read_selector
 from proxyconf.sources._tls import Tls
@@ -33,7 +41,7 @@ from proxyconf.tables import Share, SourcePolicy
 from proxyconf.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
 
     from proxyconf.model import Container
 
@@ -65,10 +73,10 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
         env: Whether to read those variables of containers that say how to route (VIRTUAL_HOST and its like),
             for which each is inspected once.
         network: The network in which nginx gets to containers, as ``docker network ls`` prints it. Default:
-            those of our own container; on the engine's host, every one.
+            those of the container that nginx is in; on the engine's host, every one.
         address: ``container``: their own addresses; ``published``: those of the host at which they publish
             their ports; ``auto``: the latter where not even the host gets to their networks (Docker Desktop,
-            a rootless engine) and we are in none of its containers.
+            a rootless engine) and nginx is in none of its containers.
         poll: List this often instead of following the events, where a proxy hides them. A change is then seen
             up to this late, and a container that was told to stop gets requests until it is gone.
         relist: List this often even if no event asks for it.
@@ -91,13 +99,12 @@ class Settings(SourcePolicy, frozen=True, kw_only=True):
     timeout: Seconds = Seconds(10)
 
 
-def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> DockerSource:
-    """Make the source of the table *name*.
+def open_source(name: str, settings: Settings, nginx: str = "") -> DockerSource:
+    """Make the source of the table *name*; *nginx* is as in `DockerSource`.
 
     Raises:
         UsageError: A value is wrong; names the table and the key.
     """
-    del needs  # see HAS_KEYS
     for key in ("poll", "relist", "timeout"):
         if getattr(settings, key) == 0:
             raise UsageError(f'[{name}] {key}: must be more than 0 (write "5s", or leave it out)')
@@ -114,7 +121,7 @@ def open_source(name: str, settings: Settings, needs: Sequence[str] = ()) -> Doc
             check_rule(settings.host_rule)
     except BadValueError as exc:
         raise UsageError(f"[{name}] host_rule: {exc}") from exc
-    return DockerSource(name, settings, address_of(name, settings), selector)
+    return DockerSource(name, settings, address_of(name, settings), selector, nginx)
 
 
 def address_of(name: str, settings: Settings) -> Address:
@@ -150,11 +157,17 @@ class DockerSource:
     Attributes:
         name: The name of its table.
         policy: Its settings.
+        nginx: The container of this engine that nginx is in, or the service that it is of in our own Compose
+            project; "" where that is our own, if any.
     """
 
-    def __init__(self, name: str, settings: Settings, address: Address, selector: Selector) -> None:
+    def __init__(
+        self, name: str, settings: Settings, address: Address, selector: Selector, nginx: str
+    ) -> None:
         self.name = name
         self.policy = settings
+        self.nginx = nginx
+        self._last_nginx: Container | None = None
         self._address = address
         self._selector = selector
         self._own = read_own_ids()
@@ -216,7 +229,10 @@ class DockerSource:
         self, engine: Engine, containers: tuple[Container, ...], mirror: Mirror, *, urgent: bool
     ) -> Listing:
         policy = self.policy
-        chosen = self._chosen(joined(containers))
+        everything = joined(containers)
+        chosen = self._chosen(everything)
+        ours = find_own(everything, self._own)
+        proxy = self._proxy(everything, ours)
         names = {container.name for container in chosen}
         problems = [
             Problem("container", name, f"its variables are not known: the engine answers {reason}")
@@ -231,18 +247,27 @@ class DockerSource:
             containers=chosen,
             removed=self._chosen(mirror.removed()),
             reach=find_reach(
-                containers,
-                self._own,
+                proxy,
                 host=host_of(self._address),
                 secluded=engine.secluded,
                 network=policy.network,
                 mode=policy.address,
             ),
             host_rule=policy.host_rule,
-            own=next((container.id for container in containers if container.id in self._own), ""),
+            proxies=tuple(sorted({one.id for one in (ours, proxy) if one})),
             problems=tuple(problems),
             urgent=urgent,
         )
+
+    def _proxy(self, containers: tuple[Container, ...], ours: Container | None) -> Container | None:
+        """Return the container whose networks count.
+
+        Nginx's is as it was when it last ran: what replaces it is most likely in the same networks.
+        """
+        if not self.nginx:
+            return ours
+        self._last_nginx = find_nginx(containers, self.nginx, ours) or self._last_nginx
+        return self._last_nginx or ours
 
     def _chosen(self, containers: tuple[Container, ...]) -> tuple[Container, ...]:
         return tuple(one for one in containers if self._selector.selects(one.labels))

@@ -188,7 +188,8 @@ def control_of(
     api = api_of(engine)
     return InContainer(
         api,
-        Finder(api, "web", ListenAddress.parse(listen), own_ids),
+        Finder(api, "web", own_ids),
+        listen=ListenAddress.parse(listen),
         binary="nginx",
         error_log=folder / "error.log",
         own=OwnProgram(own_program or "no-such-nginx"),

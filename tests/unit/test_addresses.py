@@ -98,9 +98,7 @@ def test_the_address(container: Container, reach: Reach, network: str, address: 
             " edge (10.0.0.2) (docker network connect front web, or set network for the engine)",
             id="none shared",
         ),
-        pytest.param(
-            WEB, Reach((), ""), "", "the proxy's own container is in no network (", id="proxy alone"
-        ),
+        pytest.param(WEB, Reach((), ""), "", "the proxy's container is in no network (", id="proxy alone"),
         pytest.param(
             replace(NOWHERE, published={80: "0.0.0.0:81"}),
             ON_HOST,

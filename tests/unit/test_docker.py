@@ -347,7 +347,7 @@ async def test_variables_are_read_once(engine: ScriptedEngine) -> None:
 async def test_the_rule_for_hosts_goes_with_the_containers(engine: ScriptedEngine) -> None:
     async with watching(engine, host_rule="{container}.test") as listings:
         listing = await anext(listings)
-    assert (listing.host_rule, listing.own) == ("{container}.test", "")
+    assert (listing.host_rule, listing.proxies) == ("{container}.test", ())
 
 
 async def test_a_removed_container_is_told_with_what_it_asked_for(engine: ScriptedEngine) -> None:
@@ -447,6 +447,32 @@ async def test_how_containers_are_reached(
     engine.info |= info
     async with watching(engine, **values) as listings:
         assert (await anext(listings)).reach == reach
+
+
+async def test_the_networks_of_nginx_count(engine: ScriptedEngine) -> None:
+    """Not our own; also of one that is made anew in others, and while there is none, those that it had."""
+
+    def in_network(name: str) -> dict[str, Any]:
+        return {"NetworkSettings": {"Networks": {name: {"IPAddress": "198.18.0.3"}}}}
+
+    engine.containers = [row("web"), row("nginx", **in_network("front"))]
+    table = SourceTable("docker", "docker", {"url": engine.url, "env": False}, "test")
+    async with asyncio.timeout(10), aclosing(open_source(table, nginx="nginx").watch()) as listings:
+        listing = await anext(listings)
+        assert (listing.reach, listing.proxies) == (Reach(("front",), ""), (container_id("nginx"),))
+        news = following(listings)
+        engine.say("die", "nginx")
+        listing = await news
+        assert (listing.reach.networks, listing.containers[0].networks) == (("front",), {})
+        engine.containers = [row("web")]
+        news = following(listings)
+        engine.say("destroy", "nginx")
+        assert (await news).reach.networks == ("front",)
+        engine.containers = [row("web"), row("new", Names=["/nginx"], **in_network("back"))]
+        news = following(listings)
+        engine.say("start", "new")
+        listing = await news
+        assert (listing.reach.networks, listing.proxies) == (("back",), (container_id("new"),))
 
 
 async def test_the_filter_leaves_out_containers(engine: ScriptedEngine) -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from proxyconf.model import Container, Reach
 from proxyconf.sources._docker_connect import read_address
-from proxyconf.sources._docker_place import Mode, find_reach, host_of, joined, own_ids
+from proxyconf.sources._docker_place import (
+    PROJECT,
+    SERVICE,
+    Mode,
+    find_nginx,
+    find_own,
+    find_reach,
+    host_of,
+    joined,
+    own_ids,
+)
 from proxyconf.sources._tls import Tls
 
 OURS = "0123456789abcdef" * 4
@@ -68,10 +78,45 @@ def in_networks(*names: str) -> Container:
     ],
 )
 def test_how_containers_are_reached(ours: Container | None, mode: Mode, reach: Reach) -> None:
-    containers = [Container("e" * 64, "web", {}, "running", networks={"web": "198.18.0.9"})]
-    containers += [ours] if ours else []
-    found = find_reach(containers, {OURS}, host="127.0.0.1", secluded=False, network="", mode=mode)
-    assert found == reach
+    assert find_reach(ours, host="127.0.0.1", secluded=False, network="", mode=mode) == reach
+
+
+def test_our_own_container() -> None:
+    web, ours = Container("e" * 64, "web", {}, "running"), in_networks("edge")
+    assert find_own([web, ours], {"d" * 64, OURS}) == ours
+    assert find_own([web], {OURS}) is None
+
+
+def nginx(name: str, *, state: str = "running", project: str = "shop") -> Container:
+    return Container(name.ljust(64, "-"), name, {PROJECT: project, SERVICE: "nginx"}, state)
+
+
+@pytest.mark.parametrize(
+    ("containers", "found"),
+    [
+        pytest.param([nginx("shop-nginx-1"), nginx("nginx")], "nginx", id="by its name"),
+        pytest.param(
+            [nginx("shop-nginx-1"), nginx("nginx", state="exited")], None, id="its name, but stopped"
+        ),
+        pytest.param([nginx("shop-nginx-2"), nginx("shop-nginx-1")], "shop-nginx-1", id="as a service"),
+        pytest.param(
+            [nginx("shop-nginx-2", state="paused"), nginx("shop-nginx-1", state="created")],
+            "shop-nginx-2",
+            id="the one that runs",
+        ),
+        pytest.param([nginx("blog-nginx-1", project="blog")], None, id="another project"),
+    ],
+)
+def test_the_container_of_nginx(containers: list[Container], found: str | None) -> None:
+    """It is found as the control of nginx finds it."""
+    ours = replace(in_networks("edge"), labels={PROJECT: "shop", SERVICE: "proxyconf"})
+    nginx = find_nginx(containers, "nginx", ours)
+    assert (nginx.name if nginx else None) == found
+
+
+def test_a_service_needs_a_project_of_ours() -> None:
+    assert find_nginx([nginx("shop-nginx-1")], "nginx", None) is None
+    assert find_nginx([nginx("shop-nginx-1")], "nginx", in_networks("edge")) is None
 
 
 @pytest.mark.parametrize(
@@ -86,10 +131,7 @@ def test_how_containers_are_reached(ours: Container | None, mode: Mode, reach: R
 )
 def test_an_engine_with_networks_of_its_own(ours: Container | None, network: str, reach: Reach) -> None:
     """From its host only published ports are reached, but not all is there."""
-    containers = [ours] if ours else []
-    assert reach == find_reach(
-        containers, {OURS}, host="127.0.0.1", secluded=True, network=network, mode="auto"
-    )
+    assert reach == find_reach(ours, host="127.0.0.1", secluded=True, network=network, mode="auto")
 
 
 def test_a_container_has_the_networks_of_the_one_that_it_joined() -> None:

@@ -244,8 +244,8 @@ async def docker(path: Path) -> AsyncIterator[NginxEngine]:
         yield engine
 
 
-async def docker_says(engine: NginxEngine, **values: object) -> list[str]:
-    source = open_source(SourceTable("docker", "docker", {"url": engine.url, **values}, "test"))
+async def docker_says(engine: NginxEngine, nginx: str = "", **values: object) -> list[str]:
+    source = open_source(SourceTable("docker", "docker", {"url": engine.url, **values}, "test"), nginx=nginx)
     return lines([one async for one in kind_docker.examine(source)])  # type: ignore[arg-type]
 
 
@@ -336,7 +336,8 @@ async def test_docker_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_our_place_in_words(fields: dict[str, Any], network: str, expected: str) -> None:
-    assert lines([kind_docker.place("docker", Inspected("id", "pc", **fields), network)]) == [expected]
+    found = kind_docker.place("docker", "our own container, pc,", Inspected("id", "pc", **fields), network)
+    assert lines([found]) == [expected]
 
 
 async def test_our_place_among_containers(tmp_path: Path) -> None:
@@ -347,6 +348,24 @@ async def test_our_place_among_containers(tmp_path: Path) -> None:
         assert found.says == "our own container, pc, is in bridge: containers are reached there"
         found = await kind_docker.our_place("docker", api, ["b" * 64], "")
         assert (found.level, found.says) == ("warning", "we are in a container, but in none of this engine's")
+
+
+async def test_the_place_of_an_nginx_in_another_container(tmp_path: Path) -> None:
+    """Its networks count, wherever we are, and so they are what is told."""
+    async with docker(tmp_path) as engine:
+        engine.containers["web"] = inspected(
+            "web", NetworkSettings={"Networks": {"front": {"IPAddress": "10.0.0.2"}}}
+        )
+        found = await docker_says(engine, nginx="web")
+        assert found[-1] == "ok: nginx's container, web, is in front: containers are reached there"
+        found = await docker_says(engine, nginx="web", network="apps")
+        assert found[-1].startswith("wrong: nginx's container, web, is not in the network apps, which is")
+        engine.containers["web"]["State"] = {"Running": False}
+        found = await docker_says(engine, nginx="web")
+        assert found[-1] == (
+            "warning: nginx's container, web, does not run: by its networks containers are reached"
+            " (docker start web, or docker compose up -d)"
+        )
 
 
 LABEL = "system_u:system_r:container_t:s0"

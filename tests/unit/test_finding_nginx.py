@@ -12,7 +12,6 @@ from proxyconf.nginx.engine_api import EngineApi
 from proxyconf.nginx.in_container import ContainerProber, Finder, InContainer
 from proxyconf.sources._docker_connect import Address, read_address
 from proxyconf.sources._tls import Tls
-from proxyconf.units import ListenAddress
 from tests.unit.nginx_engine import NginxEngine, api_of, control_of, inspected
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ async def test_as_a_service_of_our_own_project(engine: NginxEngine) -> None:
         "us": inspected("us", Config={"Labels": LABELS | {"com.docker.compose.service": "proxyconf"}}),
     }
     api = api_of(engine)
-    finder = Finder(api, "web", ListenAddress(":80"), ["unknown", "us".ljust(64, "-")])
+    finder = Finder(api, "web", ["unknown", "us".ljust(64, "-")])
     found = await finder.find()
     assert found is not None
     assert found.name == "shop-web-2"
@@ -57,10 +56,10 @@ async def test_as_a_service_of_our_own_project(engine: NginxEngine) -> None:
 async def test_an_answer_that_is_none(engine: NginxEngine) -> None:
     engine.containers["web"]["NetworkSettings"] = {"Networks": 7}
     with pytest.raises(CommandError, match=r"inspect container web of .*: not an engine's answer: Attribute"):
-        await Finder(api_of(engine), "web", ListenAddress(":80"), []).find()
+        await Finder(api_of(engine), "web", []).find()
     engine.refusals["/json"] = 200, "<html>welcome</html>"
     with pytest.raises(CommandError, match=r"the answer is not an engine's"):
-        await Finder(api_of(engine), "web", ListenAddress(":80"), []).find()
+        await Finder(api_of(engine), "web", []).find()
 
 
 @pytest.mark.parametrize(

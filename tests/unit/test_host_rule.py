@@ -26,12 +26,14 @@ OTHER = replace(WEB, id="2" * 64, name="blog-web-2", networks={"bridge": "172.17
 PASSED_OVER = "the host rule passes it over: "
 
 
-def listing_of(*containers: Container, rule: str = "{service}.test", own: str = "") -> Listing:
-    return Listing("docker", containers=containers, host_rule=rule, own=own)
+def listing_of(
+    *containers: Container, rule: str = "{service}.test", proxies: tuple[str, ...] = ()
+) -> Listing:
+    return Listing("docker", containers=containers, host_rule=rule, proxies=proxies)
 
 
-def read(*containers: Container, rule: str = "{service}.test", own: str = "") -> Claims:
-    return Reader().read(listing_of(*containers, rule=rule, own=own))
+def read(*containers: Container, rule: str = "{service}.test", proxies: tuple[str, ...] = ()) -> Claims:
+    return Reader().read(listing_of(*containers, rule=rule, proxies=proxies))
 
 
 def labelled(**labels: str) -> Container:
@@ -159,7 +161,7 @@ def test_other_labels_count_as_with_a_host() -> None:
 )
 def test_what_is_passed_over_is_no_problem(container: Container, why: str) -> None:
     """Nobody asked for it; but status says why."""
-    claims = read(container, own="a" * 64)
+    claims = read(container, proxies=("a" * 64,))
     assert (claims.routes, claims.members, claims.problems) == ((), (), ())
     assert claims.idle == (Idle("blog-web-1", why),)
 
