@@ -78,6 +78,7 @@ class Container:
         env: Those of its variables that say how it is to be routed; no others, for they may be secrets.
         published: Port of the container to ``ip:port`` of the host where it is published.
         network_mode: ``host``, ``container:ID``, or a network's name.
+        gateways: Network name to the address that its gateway has there, the engine's host in a bridge.
         probation_s: It ended again and again, each time within so many seconds of its start: no requests for
             it until it has run for that long. 0: it gets them.
     """
@@ -94,6 +95,7 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[int, str] = field(default_factory=dict)
     network_mode: str = ""
+    gateways: Mapping[str, str] = field(default_factory=dict)
     probation_s: float = 0.0
 
 

@@ -30,7 +30,7 @@ def locate(container: Container, *, port: int, network: str, reach: Reach, label
     """Return where *port* of *container* is reached.
 
     The same one every time: in the network that is asked for, else the first that the proxy is in, too. A
-    container on the host's network has the host's address.
+    container on the host's network has the host's address: in a network of the proxy's, the gateway's.
 
     Args:
         container: One that runs.
@@ -48,7 +48,9 @@ def locate(container: Container, *, port: int, network: str, reach: Reach, label
             f" (correct the label {label}, or connect it)"
         )
     if "host" in container.networks:
-        return Located(values.address(_join(_host(reach), port)), "it is on the host's network")
+        host = _host(reach)
+        found = "" if host in _LOOPBACKS else f", and for the proxy the host is at {host}"
+        return Located(values.address(_join(host, port)), f"it is on the host's network{found}")
     if not network and (reach.published or _only_published(container, port, reach)):
         return Located(values.address(_published(container, port, reach)), "the host publishes it there")
     name = network or _shared(container, reach)

@@ -275,4 +275,4 @@ def _is_over(death: _Death, row: Container | None, asked: float) -> bool:
 
 
 def _dead(row: Container) -> Container:
-    return replace(row, state="exited", health="", networks={}, ports=(), published={})
+    return replace(row, state="exited", health="", networks={}, ports=(), published={}, gateways={})

@@ -69,7 +69,7 @@ def _joined(container: Container, by_id: Mapping[str, Container]) -> Container:
     other = by_id.get(container.network_mode.removeprefix(_JOINED))
     if other is None or not container.network_mode.startswith(_JOINED):
         return container
-    return replace(container, networks=other.networks, published=other.published)
+    return replace(container, networks=other.networks, published=other.published, gateways=other.gateways)
 
 
 def find_own(containers: Iterable[Container], own: Collection[str]) -> Container | None:
@@ -110,5 +110,6 @@ def find_reach(proxy: Container | None, *, host: str, secluded: bool, network: s
     if "host" in proxy.networks:
         return Reach(named, _LOOPBACK, published)
     # Docker's default network comes last: nobody chose it
-    shared = sorted(proxy.networks, key=lambda name: (name == "bridge", name))
-    return Reach(named or tuple(shared), "", published)
+    networks = named or tuple(sorted(proxy.networks, key=lambda name: (name == "bridge", name)))
+    gateways = (proxy.gateways[name] for name in networks if name in proxy.gateways)
+    return Reach(networks, next(gateways, ""), published)

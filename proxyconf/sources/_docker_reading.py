@@ -86,6 +86,7 @@ def read_container(row: Row) -> Container:
     Raises:
         LookupError, TypeError, ValueError: It is nothing that an engine would say.
     """
+    networks = _networks(row)
     names = [name.removeprefix("/") for name in _get(row, "Names") or ()]
     return Container(
         id=row["Id"],
@@ -94,11 +95,12 @@ def read_container(row: Row) -> Container:
         labels=dict(_get(row, "Labels") or {}),
         state=_get(row, "State") or "",
         health=found[1] if (found := _HEALTH.search(_get(row, "Status") or "")) else "",
-        networks=_networks(row),
+        networks={name: address for name, (address, _) in networks.items()},
         ports=tuple(sorted({port["PrivatePort"] for port in _get(row, "Ports") or () if _is_tcp(port)})),
         created=int(_get(row, "Created") or 0),
         published=_published(row),
         network_mode=_network_mode(row),
+        gateways={name: gateway for name, (_, gateway) in networks.items() if gateway},
     )
 
 
@@ -150,17 +152,20 @@ def signal_number(text: str | int | None) -> int:
     return signal.Signals[f"SIG{base}"] + int(f"{sign}{offset}" if sign else 0)
 
 
-def _networks(row: Row) -> dict[str, str]:
-    """Return each network's address; the host's network, which has none of its own, as ``{"host": ""}``."""
+def _networks(row: Row) -> dict[str, tuple[str, str]]:
+    """Return each network's address and gateway; the host's network, which has neither, with two blanks."""
     if _network_mode(row) == "host":
-        return {"host": ""}
+        return {"host": ("", "")}
     found = (_get(row, "NetworkSettings") or {}).get("Networks") or {}
-    addresses = {
-        name: network.get("IPAddress") or network.get("GlobalIPv6Address") or ""
-        for name, network in found.items()
-        if network
-    }
-    return {name: address for name, address in addresses.items() if address}
+    places = {name: _place(network) for name, network in found.items() if network}
+    return {name: place for name, place in places.items() if place[0]}
+
+
+def _place(network: Mapping[str, str]) -> tuple[str, str]:
+    """Return a container's address in a network, by IPv4 if it has one, and the gateway there."""
+    if address := network.get("IPAddress"):
+        return address, network.get("Gateway") or ""
+    return network.get("GlobalIPv6Address") or "", network.get("IPv6Gateway") or ""
 
 
 def _network_mode(row: Row) -> str:

@@ -20,7 +20,7 @@ from tests.live.docker_engine import NGINX
 from tests.live.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from tests.live.docker_engine import DockerEngine
 
@@ -49,11 +49,13 @@ async def following(engine: DockerEngine) -> AsyncIterator[Running]:
             await engine.clean()
 
 
-async def run_nginx(engine: DockerEngine, proxy: Running) -> None:
+async def run_nginx(engine: DockerEngine, proxy: Running, *, networks: Sequence[str] = ("bridge",)) -> None:
     """Start nginx's container, which sees nothing of ours but the folder."""
     folder, port = proxy.state / "nginx", proxy.port
     shared = ("-v", f"{folder}:{folder}", "-p", f"127.0.0.1:{port}:{port}")
-    await engine.run("nginx", *shared, image=NGINX, command=("sh", "-c", WAITING, str(proxy.root)))
+    await engine.run(
+        "nginx", *shared, image=NGINX, networks=networks, command=("sh", "-c", WAITING, str(proxy.root))
+    )
 
 
 async def run_app(engine: DockerEngine, name: str) -> None:
@@ -127,6 +129,26 @@ async def test_it_is_kept_in_step_whatever_becomes_of_it(docker_engine: DockerEn
         await run_app(docker_engine, "three")
         until_answers(proxy, "one", "three")
         proxy.until_state("applied")
+        assert whys(proxy) == []
+
+
+async def test_containers_are_reached_in_the_networks_of_nginx(docker_engine: DockerEngine) -> None:
+    """Not in those that we get to; also once it is made anew in others. The host is at its gateway."""
+    async with following(docker_engine) as proxy:
+        proxy.start()
+        await run_nginx(docker_engine, proxy, networks=["edge"])
+        await docker_engine.run(
+            "one", "-e", "APP=one", networks=["back", "edge"], labels={"proxyconf.host": "a.test"}
+        )
+        until_answers(proxy, "one")
+        labels = {"proxyconf.host": "a.test", "proxyconf.port": "8099"}
+        await docker_engine.run(
+            "bare", "--network", "host", "-e", "APP=bare", "-e", "PORT=8099", labels=labels
+        )
+        until_answers(proxy, "one", "bare")
+        await docker_engine.remove("nginx")
+        await run_nginx(docker_engine, proxy, networks=["back"])
+        until_answers(proxy, "one", "bare")
         assert whys(proxy) == []
 
 

@@ -48,6 +48,7 @@ def where(container: Container, reach: Reach, network: str = "") -> str:
         pytest.param(HOST, ON_HOST, "", "127.0.0.1:8080", id="host"),
         pytest.param(HOST, ON_HOST, "host", "127.0.0.1:8080", id="host, asked for"),
         pytest.param(HOST, PUBLISHED, "", "127.0.0.1:8080", id="host, published"),
+        pytest.param(HOST, Reach(("edge",), "10.0.0.1"), "", "10.0.0.1:8080", id="host, by a gateway"),
         pytest.param(HOST, Reach(host="192.0.2.7"), "", "192.0.2.7:8080", id="host elsewhere"),
         pytest.param(HOST, Reach(host="2001:db8::7"), "", "[2001:db8::7]:8080", id="host elsewhere, IPv6"),
         pytest.param(published("0.0.0.0:81"), PUBLISHED, "", "127.0.0.1:81", id="published"),

@@ -81,6 +81,22 @@ def test_how_containers_are_reached(ours: Container | None, mode: Mode, reach: R
     assert find_reach(ours, host="127.0.0.1", secluded=False, network="", mode=mode) == reach
 
 
+@pytest.mark.parametrize(
+    ("gateways", "network", "host"),
+    [
+        pytest.param({"bridge": "172.17.0.1", "edge": "198.18.0.1"}, "", "198.18.0.1", id="of the first"),
+        pytest.param({"bridge": "172.17.0.1"}, "", "172.17.0.1", id="one has none"),
+        pytest.param({"bridge": "172.17.0.1", "edge": "198.18.0.1"}, "bridge", "172.17.0.1", id="named"),
+        pytest.param({"edge": "198.18.0.1"}, "bridge", "", id="the one that is named has none"),
+        pytest.param({"edge": "fd00::1"}, "", "fd00::1", id="IPv6"),
+    ],
+)
+def test_the_host_is_at_the_gateway(gateways: dict[str, str], network: str, host: str) -> None:
+    """Of the network in which containers are reached."""
+    ours = replace(in_networks("bridge", "edge"), gateways=gateways)
+    assert find_reach(ours, host="127.0.0.1", secluded=False, network=network, mode="auto").host == host
+
+
 def test_our_own_container() -> None:
     web, ours = Container("e" * 64, "web", {}, "running"), in_networks("edge")
     assert find_own([web, ours], {"d" * 64, OURS}) == ours
@@ -136,8 +152,8 @@ def test_an_engine_with_networks_of_its_own(ours: Container | None, network: str
 
 def test_a_container_has_the_networks_of_the_one_that_it_joined() -> None:
     """Also the ports that are published for it; none while that one is not there."""
-    owner = replace(in_networks("edge"), published={8080: "0.0.0.0:80"})
+    owner = replace(in_networks("edge"), published={8080: "0.0.0.0:80"}, gateways={"edge": "198.18.0.1"})
     sidecar = Container("2" * 64, "sidecar", {}, "running", network_mode="container:" + owner.id)
     found = joined((sidecar, owner))
-    assert found == (replace(sidecar, networks=owner.networks, published=owner.published), owner)
+    assert found == (replace(owner, id=sidecar.id, name="sidecar", network_mode=sidecar.network_mode), owner)
     assert joined((sidecar,)) == (sidecar,)

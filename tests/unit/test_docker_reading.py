@@ -69,6 +69,15 @@ def test_networks_without_an_address_are_left_out(networks: object, expected: di
     assert read_container(row("web", NetworkSettings={"Networks": networks})).networks == expected
 
 
+def test_the_gateway_is_of_the_addresss_family() -> None:
+    """Docker says "" where there is none."""
+    both = {"IPAddress": "198.18.0.2", "Gateway": "198.18.0.1", "IPv6Gateway": "fd00::1"}
+    six = {"GlobalIPv6Address": "fd00::2", "Gateway": "", "IPv6Gateway": "fd00::1"}
+    none = {"IPAddress": "198.18.1.2", "Gateway": ""}
+    found = read_container(row("web", NetworkSettings={"Networks": {"a": both, "b": six, "c": none}}))
+    assert found.gateways == {"a": "198.18.0.1", "b": "fd00::1"}
+
+
 def test_the_hosts_network_has_no_address_of_its_own() -> None:
     assert read_container(row("web", HostConfig={"NetworkMode": "host"})).networks == {"host": ""}
 

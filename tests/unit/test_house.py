@@ -152,6 +152,17 @@ def test_a_source_is_like_another_by_its_settings_and_needs(home: Home) -> None:
     assert not follow(home.settings(), some)["docker"].is_like(after["docker"])
 
 
+def test_the_engine_of_nginx_is_told_its_container(home: Home) -> None:
+    """The first one: an engine beside it has another container of that name, or none."""
+    home.tables["docker"] = {"relist": "60s", "other": {}}
+    before = follow(home.settings(), Resources())
+    home.tables["nginx"] = {"via": "docker:web"}
+    after = follow(home.settings(), Resources())
+    assert {name: one.nginx for name, one in after.items() if one.nginx} == {"docker": "web"}
+    assert not after["docker"].is_like(before["docker"])
+    assert after["docker.other"].is_like(before["docker.other"])
+
+
 async def test_templates_are_settled_once_they_are_in_place(home: Home) -> None:
     first = home.resource("first", "{{ getv('/a') }}", "/a")
     second = home.resource("second", "{{ nonsense }}")
