@@ -13,11 +13,11 @@ from proxyconf.model import Problem
 from proxyconf.options import NONE, Options
 from proxyconf.routing import nginx_proxy_settings as settings
 from proxyconf.routing.asked import OptionError, options_of
-from proxyconf.routing.labels import OF_THE_ENDPOINT, LabelError, Wish, Wishes, refuse_backup
+from proxyconf.routing.labels import OF_THE_ENDPOINT, LabelError, Wish, Wishes, not_routed, refuse_backup
 from proxyconf.routing.labels import PREFIX as OURS
 from proxyconf.routing.nginx_proxy import MULTIPORTS, VariableWish
 from proxyconf.routing.nginx_proxy_settings import PREFIX
-from proxyconf.routing.offered import OPTIONS
+from proxyconf.routing.offered import OPTIONS, PROTECTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,14 +27,6 @@ _CLOSING: tuple[tuple[str, str, str, Callable[[Options], object]], ...] = (
     ("variable NETWORK_ACCESS", "allow", ",".join(settings.INTERNAL), lambda asked: asked.location.allow),
     (f"label {PREFIX}ssl_verify_client", "verify_client", "on", lambda asked: asked.host.verify_client),
 )
-
-# what of our own labels protects a route
-_PROTECTING: Mapping[str, Callable[[Options], object]] = {
-    "auth": lambda asked: asked.location.users,
-    "allow": lambda asked: asked.location.allow,
-    "deny": lambda asked: asked.location.deny,
-    "verify_client": lambda asked: asked.host.verify_client,
-}
 
 
 def beside(container: str, labels: Wishes, variables: Wishes) -> Wishes:
@@ -59,7 +51,7 @@ def beside(container: str, labels: Wishes, variables: Wishes) -> Wishes:
     if faulty and rest:
         completed = []
         variable = rest[0].setting("host")
-        why = f"is not routed, for what would protect it may be in a bad label: {', '.join(faulty)}"
+        why = not_routed(faulty)
         mend = f"mend it, or set {OURS}host in place of the {variable}"
         problems.append(Problem("container", f"{container} {variable}", f"{why} ({mend})"))
     problems += _opened(container, labels.wishes, variables.wishes)
@@ -142,10 +134,17 @@ def _unprotected(
             for wish in routed:
                 hosts = [host for host in wish.hosts if host not in named]
                 missing = [
-                    option for option, of in _PROTECTING.items() if of(own.options) and not of(wish.options)
+                    option
+                    for option in PROTECTING
+                    if _said(own.options, option) and not _said(wish.options, option)
                 ]
                 if hosts and missing:
                     yield Problem("container", container, _lacks(wish, hosts, missing, own.label("host")))
+
+
+def _said(options: Options, option: str) -> object:
+    """Return what *options* have of one."""
+    return getattr(getattr(options, OPTIONS[option].of), OPTIONS[option].field)
 
 
 def _lacks(wish: Wish, hosts: Sequence[str], options: Sequence[str], label: str) -> str:

@@ -17,8 +17,9 @@ Without `proxyconf.host` and `proxyconf.service`, labels without a NAME complete
 (`beside.beside`).
 
 Labels are set when a container is made and never change, so there is no last good form to keep: a route with
-a bad label is left out. A route counts as long as its container exists, the endpoint while the container runs
-and, unless it says otherwise, is healthy.
+a bad label is left out; so are all that have a NAME where what would protect a route is bad, or without a
+host, and nobody knows which it was for. A route counts as long as its container exists, the endpoint while
+the container runs and, unless it says otherwise, is healthy.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from proxyconf.model import Problem
 from proxyconf.options import NONE, Options
 from proxyconf.routing import forms
 from proxyconf.routing.asked import OptionError, options_of
-from proxyconf.routing.offered import OF_THE_SERVICE, OPTIONS
+from proxyconf.routing.offered import OF_THE_SERVICE, OPTIONS, PROTECTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -151,9 +152,15 @@ def read_labels(
                 wishes.append(replace(wish, by_rule=True) if ruled and wish.hosts else wish)
         except LabelError as exc:
             faults.append((exc.label, exc))
+    problems = _problems(container, faults)
+    if doubtful := [_shown(label) for label, _ in faults if _may_protect(label, groups)]:
+        closed = [wish for wish in wishes if wish.hosts]
+        wishes = [wish for wish in wishes if not wish.hosts]
+        why = f"{not_routed(doubtful)} (mend it)"
+        problems += tuple(Problem("container", f"{container} {one.setting('host')}", why) for one in closed)
     return Wishes(
         tuple(wishes),
-        _problems(container, faults),
+        problems,
         faulty=tuple(_shown(label) for label, _ in faults),
         completing=unnamed.good if completing else {},
     )
@@ -301,6 +308,23 @@ def _without_claimed(wish: Wish, earlier: Iterable[Wish]) -> Wish | None:
 
 def _target(wish: Wish, host: str) -> tuple[object, ...]:
     return wish.service_of(host), wish.port, wish.network, wish.weight, wish.backup, wish.health
+
+
+def _may_protect(label: str, groups: Mapping[str, _Group]) -> bool:
+    """Tell whether a bad or idle label may have been meant for other routes than its own.
+
+    So may be one without a NAME, also one that is misspelled, and one whose NAME has no host.
+    """
+    name, option, _ = _parts(label)
+    if not name:
+        return option in PROTECTING or option not in _READERS
+    group = groups.get(name, _Group())
+    return option in PROTECTING and "host" not in group.good.keys() | group.bad
+
+
+def not_routed(labels: Iterable[str]) -> str:
+    """Say that a route is left out because of bad *labels* that it may not be without."""
+    return f"is not routed, for what would protect it may be in a bad label: {', '.join(labels)}"
 
 
 def _problems(container: str, faults: Iterable[tuple[str, BadValueError]]) -> tuple[Problem, ...]:

@@ -390,6 +390,9 @@ OPTIONS: Mapping[str, Option] = {
 }
 """By name."""
 
+PROTECTING = ("auth", "allow", "deny", "verify_client")
+"""What keeps strangers out of a route."""
+
 OF_THE_SERVICE = frozenset(name for name, option in OPTIONS.items() if option.of == "service")
 
 SPELLED: Mapping[tuple[str, str], str] = {(option.of, option.field): name for name, option in OPTIONS.items()}

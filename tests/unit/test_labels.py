@@ -178,6 +178,45 @@ def test_a_bad_group_does_not_spoil_the_others() -> None:
     assert len(read.problems) == 2
 
 
+@pytest.mark.parametrize(
+    ("labels", "label"),
+    [
+        pytest.param({"auth": "joe"}, "auth", id="bad"),
+        pytest.param({"allow": "10.0.0.0/8"}, "allow", id="idle"),
+        pytest.param({"host": "a.test", "deny": "x"}, "deny", id="bad beside a host"),
+        pytest.param({"auht": "joe"}, "auht", id="misspelled"),
+        pytest.param({"apy__verify_client": "on"}, "apy.verify_client", id="of a name without a host"),
+        pytest.param({"a__b__auth": "joe"}, "a.b.auth", id="of no name"),
+    ],
+)
+def test_what_may_protect_and_is_bad_or_idle_closes_all_routes(labels: dict[str, str], label: str) -> None:
+    """Nobody knows which of them it was for."""
+    others = {"api__host": "api.test", "ui__host": "ui.test", "pool__service": "pool"}
+    read = read_labels("web-1", spelled_out(labels | others))
+    assert [wish.name for wish in read.wishes] == ["pool"]
+    why = f"is not routed, for what would protect it may be in a bad label: proxyconf.{label} (mend it)"
+    assert [problem.where for problem in read.problems if problem.why == why] == [
+        "web-1 label proxyconf.api.host",
+        "web-1 label proxyconf.ui.host",
+    ]
+    assert [problem.where for problem in read.problems if problem.why != why] == [
+        f"web-1 label proxyconf.{label}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"body_size": "x"}, id="protects nothing"),
+        pytest.param({"ui__host": "ui.test", "ui__auth": "joe"}, id="of another route"),
+        pytest.param({"host": "a.test", "auth": "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="}, id="good"),
+    ],
+)
+def test_a_label_that_is_of_no_other_route_closes_none(labels: dict[str, str]) -> None:
+    read = read_labels("web-1", spelled_out(labels | {"api__host": "api.test"}))
+    assert "api" in {wish.name for wish in read.wishes}
+
+
 def test_a_bad_shared_label_spoils_those_that_share_it() -> None:
     labels = {"port": "x", "api__host": "api.test", "ui__host": "ui.test", "ui__port": "80"}
     read = read_labels("web-1", spelled_out(labels))
