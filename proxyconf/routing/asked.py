@@ -65,6 +65,7 @@ def options_of(
 
 # with "both", the last two have no effect either: a problem (`nginx.tls`), for it leaves nobody unprotected
 _OF_HTTPS = ("certificate", "http2", "tls_policy", "verify_client", "hsts", "https_redirect_status")
+_IDLE_BESIDE_REDIRECT = ("auth", "allow", "deny", "rate")
 _Clash = tuple[str, bool, str]
 """An option, whether it is at odds with the others, and how."""
 
@@ -75,7 +76,9 @@ def _clashes(asked: Mapping[str, Any], path: str, spell: Callable[[str], str]) -
     delete = "(delete one of them)"
     needless = f"has no effect: the path is {path} already (set {spell('path')})"
     elsewhere = f"has no effect beside {spell('redirect')}, which keeps the request's path {delete}"
+    unasked = f"has no effect beside {spell('redirect')}: nginx redirects before it looks at it {delete}"
     return (
+        *((option, "redirect" in asked, unasked) for option in _IDLE_BESIDE_REDIRECT),
         ("strip", "replace" in asked, f"contradicts {spell('replace')} {delete}"),
         ("strip", new == path, needless),
         ("replace", new == path, needless),

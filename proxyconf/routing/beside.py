@@ -111,6 +111,8 @@ def _merged(wish: Wish, said: Mapping[str, Any]) -> Options:
         for of, part in (("location", ours.location), ("service", ours.service), ("host", ours.host))
     )
     if "redirect" in said:
+        if theirs.location.allow:
+            raise OptionError("redirect", "leaves NETWORK_ACCESS without effect (delete one of them)")
         location["replace"] = ""  # a redirect keeps the request's path
     if protocol != "fastcgi":
         service["root"] = ""

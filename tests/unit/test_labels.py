@@ -361,6 +361,20 @@ def test_what_is_asked_of_https_alone_does_not_cost_the_route_where_http_is_ther
             "has no effect beside proxyconf.redirect",
             id="strip and redirect",
         ),
+        *(
+            pytest.param(
+                {option: value, "redirect": "https://b.test"},
+                option,
+                "has no effect beside proxyconf.redirect: nginx redirects before it looks at it (delete one",
+                id=f"{option} and redirect",
+            )
+            for option, value in {
+                "auth": "joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+                "allow": "10.0.0.0/8",
+                "deny": "10.0.0.0/8",
+                "rate": "10r/s",
+            }.items()
+        ),
         pytest.param(
             {"allow": "10.0.0.0/8", "deny": "10.0.0.0/8,::/0"},
             "deny",

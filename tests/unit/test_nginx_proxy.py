@@ -601,6 +601,14 @@ def test_a_backup_that_the_balance_of_a_variable_does_not_know() -> None:
     assert found.problems[0].why.startswith("contradicts proxyconf.balance: nginx has no backup with ip_hash")
 
 
+def test_a_redirect_leaves_no_variable_without_effect() -> None:
+    """Who sets NETWORK_ACCESS means strangers to be kept out, and nginx redirects before it looks at them."""
+    found = completed({"NETWORK_ACCESS": "internal"}, {"redirect": "https://b.test"})
+    assert found.wishes == ()
+    assert found.problems[0].where == "web-1 label proxyconf.redirect"
+    assert found.problems[0].why == "leaves NETWORK_ACCESS without effect (delete one of them)"
+
+
 def test_what_a_good_label_claims_is_routed_beside_a_bad_one() -> None:
     """Nothing of the variable is left to be told of."""
     found = claims(container(ports=(80,), labels={"proxyconf.host": "a.test", "proxyconf.x.y": ""}))
