@@ -70,7 +70,8 @@ class Container:
         name: Without the leading slash.
         labels: As set at creation; they can't change later.
         state: created, running, paused, restarting, exited or dead.
-        health: starting, healthy, unhealthy, or "" without a health check.
+        health: starting, healthy, unhealthy, or "" without a health check; flapping: healthy again and again,
+            each time for a moment, which counts as unhealthy until it lasts.
         networks: Network name to IP address; networks without an address are left out.
         ports: The TCP ports it exposes, ascending.
         created: Unix time in seconds.

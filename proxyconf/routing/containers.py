@@ -36,7 +36,11 @@ _IDLE = {
 _REMOVED = "it was removed a moment ago (its hosts stay known for a minute, as it may be replaced)"
 _SERVING = ("", "healthy")
 NO_REQUESTS = "gets no requests: "
-_UNHEALTHY = "it is unhealthy (see its health check: docker inspect)"
+_UNHEALTHY = {
+    "unhealthy": "it is unhealthy (see its health check: docker inspect)",
+    "flapping": "its health check passes and fails in quick turns (see docker inspect; it counts as healthy"
+    " once it has passed for 10 s)",
+}
 
 
 class _Terms(NamedTuple):
@@ -192,12 +196,13 @@ def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
         )
     if container.state in _SIDELINED:
         return f"{NO_REQUESTS}{_SIDELINED[container.state]}"
-    if container.state != "running" or container.health != "unhealthy":
+    unhealthy = _UNHEALTHY.get(container.health)
+    if container.state != "running" or not unhealthy:
         return ""
     asked = {wish.health for wish in wishes}
     if "require" in asked:
-        return f"{NO_REQUESTS}{_UNHEALTHY}"
-    return f"gets requests only where no other endpoint serves: {_UNHEALTHY}" if "prefer" in asked else ""
+        return f"{NO_REQUESTS}{unhealthy}"
+    return f"gets requests only where no other endpoint serves: {unhealthy}" if "prefer" in asked else ""
 
 
 def _may_serve(container: Container, wish: Wish) -> bool:

@@ -34,6 +34,8 @@ _LOOKS_S = (0.0, 0.02, 0.25)
 _LIVE = ("running", "paused")
 _LAST_WORDS = (signal.SIGTERM, signal.SIGKILL)
 _GRACE_S = 5.0
+# a container may be given all the time there is to end, and one that only ignores the signal never does
+_STOP_MAX_S = 3600.0
 _REST_MAX_S = 1.0
 # whoever replaces a container may remove it first (docker compose does), and start the new one when what it
 # depends on is healthy
@@ -84,6 +86,7 @@ class Mirror:
         self._deaths: dict[str, _Death] = {}
         self._told: dict[str, _Told] = {}
         self._lives = Lives()
+        self._healthy = Lives()
         self._removed: dict[str, tuple[Container, float]] = {}  # with the time to forget it
         self._details: dict[str, Details] = {}
         self._wanted: set[str] = set()
@@ -121,7 +124,8 @@ class Mirror:
 
     def wake(self) -> float:
         """Return when something is due without anything being heard; infinite for never."""
-        times = [math.inf if self._asked is not None else self._due(), self._lives.wake()]
+        times = [math.inf if self._asked is not None else self._due()]
+        times += self._lives.wake(), self._healthy.wake()
         times += (until for _, until in self._removed.values())
         for container in self._told:
             times += self._question_due(container), self._lapse(container)
@@ -159,9 +163,13 @@ class Mirror:
         self._removed = {key: one for key, one in self._removed.items() if key not in rows}
         for key in sorted(self._rows.keys() - rows.keys()):
             self._remove(self._rows[key], now)
+        before = self._rows
         self._rows = {key: _dead(row) if key in self._deaths else row for key, row in rows.items()}
+        for key in before.keys() & rows.keys():
+            self._note_health(before[key], self._rows[key], asked)
         self._details = {key: details for key, details in self._details.items() if key in rows}
         self._lives.keep(rows, asked=asked)
+        self._healthy.keep(rows, asked=asked)
         for key in (key for key, row in self._rows.items() if row.state == "running"):
             self._lives.see(key, asked=asked)
         if self._env:
@@ -177,6 +185,7 @@ class Mirror:
         for container in [container for container in self._told if now >= self._lapse(container)]:
             del self._told[container]
         self._lives.pardon(now)
+        self._healthy.pardon(now)
         self._removed = {key: one for key, one in self._removed.items() if now < one[1]}
         rows = [row for row in self._rows.values() if not self._env or row.id in self._details]
         if not self._listed or (self._shown is None and len(rows) < len(self._rows)):
@@ -204,6 +213,15 @@ class Mirror:
             last = replace(self._corrected(row), draining=False, probation_s=0.0)
             self._removed[row.id] = (_dead(last), now + _REMOVED_S)
 
+    def _note_health(self, before: Container, row: Container, asked: float) -> None:
+        """Take in whether a health check has begun to pass or to fail; only what lists show costs reloads."""
+        if row.state not in _LIVE:
+            self._healthy.forget(row.id)
+        elif row.health == "healthy" != before.health:
+            self._healthy.start(row.id, int(asked * 1e9), asked)
+        elif row.health == "unhealthy" != before.health:
+            self._healthy.end(row.id, int(asked * 1e9))
+
     def _due(self) -> float:
         return max(min([self._relist, *self._looks]), self._rest)
 
@@ -221,6 +239,7 @@ class Mirror:
 
     def _die(self, event: Event, now: float) -> None:
         key = event.container
+        self._healthy.forget(key)
         self._deaths[key] = _Death(event.time_ns, heard=now, until=now + _DOUBT_S)
         row = self._rows.get(key)
         if row and row.state in _LIVE:
@@ -255,7 +274,7 @@ class Mirror:
         stopping = self._told[container].stopping
         details = self._details.get(container)
         stop = details.stop if details else DEFAULT_STOP
-        return math.inf if stopping is None else stopping + stop.timeout_s + _GRACE_S
+        return math.inf if stopping is None else stopping + min(stop.timeout_s, _STOP_MAX_S) + _GRACE_S
 
     def _corrected(self, row: Container) -> Container:
         told = self._told.get(row.id)
@@ -264,9 +283,10 @@ class Mirror:
         env = details.env if details and self._env else {}
         ports = row.ports or (details.ports if details and row.state not in _LIVE else ())
         probation_s = LIFE_S if self._lives.flaps(row.id) else 0.0
-        if not (draining or env or probation_s) and ports == row.ports:
+        health = "flapping" if row.health and self._healthy.flaps(row.id) else row.health
+        if not (draining or env or probation_s) and (ports, health) == (row.ports, row.health):
             return row
-        return replace(row, draining=draining, env=env, ports=ports, probation_s=probation_s)
+        return replace(row, draining=draining, env=env, ports=ports, health=health, probation_s=probation_s)
 
 
 def _is_over(death: _Death, row: Container | None, asked: float) -> bool:

@@ -3,6 +3,8 @@
 Each short life would cost two reloads, for requests that it hardly answers. So one that has had three of them
 in a row has to run for a while before it gets requests. A container that is told to end says nothing about
 itself by ending, and neither does one that was restarted by hand: its count starts again.
+
+The time from which a health check passes until it fails is such a life, too, with a count of its own.
 """
 
 from __future__ import annotations

@@ -23,9 +23,13 @@ REFILLED_S = 1.6  # after which the bucket is full again, as it is when nothing 
 AT_ONCE_MS = 250  # half of what a token takes
 
 
-def flapping(status: Status) -> set[str]:
-    """Return the containers that are said to flap."""
-    return {problem.where for problem in status.problems if "each time within 10 s" in problem.why}
+# two seconds of each
+TURNS = "test $(( $(date +%s) / 2 % 2 )) = 0"
+
+
+def flapping(status: Status, why: str = "each time within 10 s") -> set[str]:
+    """Return the containers that are said to flap, and so *why*."""
+    return {problem.where for problem in status.problems if why in problem.why}
 
 
 async def field(engine: DockerEngine, name: str, what: str) -> str:
@@ -59,3 +63,25 @@ async def test_they_cost_no_reloads_and_nobody_time(docker_engine: DockerEngine,
         assert int(await field(docker_engine, "bad", "RestartCount")) >= ends + 2
         assert proxy.ask("bad.test") == "503"
         assert flapping(proxy.status()) == {"bad"}
+
+
+async def test_a_health_check_that_flaps_costs_no_reloads(docker_engine: DockerEngine) -> None:
+    """From the moment that it is known to; its host is known, and others are served at once."""
+    with serving(docker_engine) as proxy:
+        await run(docker_engine, "bad", health=TURNS, host="bad.test")
+        proxy.until_status(
+            lambda status: flapping(status, "in quick turns") == {"bad"}, "it is known to flap"
+        )
+        await asyncio.sleep(REFILLED_S)
+        reloads = proxy.reloads()
+        await run(docker_engine, "quiet")
+        proxy.until_serves("a.test", "quiet")
+        turns = {await field(docker_engine, "bad", "State.Health.Status")}
+        async with asyncio.timeout(10):
+            while len(turns) < 2:
+                turns.add(await field(docker_engine, "bad", "State.Health.Status"))
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        assert proxy.reloads() == reloads + 1, "for the other one"
+        assert proxy.ask("bad.test") == "503"
+        assert flapping(proxy.status(), "in quick turns") == {"bad"}

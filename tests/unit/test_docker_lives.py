@@ -273,3 +273,67 @@ def test_nothing_is_waited_for_without_flapping() -> None:
     assert lives.wake() == math.inf
     lives.start("web", ns(3), 3)
     assert lives.wake() == 13
+
+
+HEALTHY, UNHEALTHY, FLAPPING = (
+    replace(WEB, health=health) for health in ("healthy", "unhealthy", "flapping")
+)
+
+
+def check(life: Life, container: Container) -> None:
+    """Let the health check turn to what is said of *container*."""
+    life.hear("health_status")
+    life.relist(container)
+
+
+def turning(life: Life, *, healthy_s: float = 2) -> None:
+    """Pass three times for *healthy_s*, and fail for a second before each."""
+    for _ in range(3):
+        check(life, UNHEALTHY)
+        life.wait(1)
+        check(life, HEALTHY)
+        assert life.shown() == HEALTHY
+        life.wait(healthy_s)
+    check(life, UNHEALTHY)
+
+
+def test_a_health_check_that_flaps_has_to_pass_for_a_while() -> None:
+    """It is the same thing in both of its turns, so that no further one costs a reload."""
+    life = Life(replace(WEB, health="starting"))
+    life.wait(1)
+    turning(life)
+    assert life.shown() == FLAPPING
+    for _ in range(3):
+        life.wait(1)
+        check(life, HEALTHY)
+        assert life.mirror.news(life.now) is None
+        life.wait(9.9)
+        check(life, UNHEALTHY)
+        assert life.mirror.news(life.now) is None
+    check(life, HEALTHY)
+    life.wait(1)
+    life.relist(HEALTHY)
+    assert life.mirror.wake() == life.now + LIFE_S - 1
+    life.wait(LIFE_S - 1)
+    assert life.shown() == HEALTHY
+
+
+def test_a_health_check_that_passes_for_long_does_not_flap() -> None:
+    life = Life(HEALTHY)
+    life.wait(1)
+    turning(life, healthy_s=LIFE_S)
+    assert life.shown() == UNHEALTHY
+
+
+def test_an_end_is_no_turn_of_the_health_check() -> None:
+    """The next life has a count of its own."""
+    life = Life(HEALTHY)
+    life.wait(1)
+    turning(life)
+    life.hear("die")
+    life.wait(1)
+    life.hear("start")
+    life.relist(replace(WEB, health="starting"))
+    life.wait(1)
+    check(life, HEALTHY)
+    assert life.shown() == HEALTHY

@@ -202,6 +202,7 @@ def test_an_endpoint_that_is_not_known_is_a_problem(container: Container, why: s
         pytest.param("running", "healthy", True, id="healthy"),
         pytest.param("running", "starting", False, id="starting"),
         pytest.param("running", "unhealthy", False, id="unhealthy"),
+        pytest.param("running", "flapping", False, id="flapping"),
         pytest.param("paused", "", False, id="paused"),
         pytest.param("exited", "", False, id="exited"),
     ],
@@ -218,6 +219,7 @@ def test_only_a_running_healthy_container_serves(state: str, health: str, serves
         pytest.param("require", "starting", [], id="require"),
         pytest.param("prefer", "starting", [True], id="prefer, starting"),
         pytest.param("prefer", "unhealthy", [True], id="prefer, unhealthy"),
+        pytest.param("prefer", "flapping", [True], id="prefer, flapping"),
         pytest.param("prefer", "healthy", [False], id="prefer, healthy"),
         pytest.param("prefer", "", [False], id="prefer, no check"),
         pytest.param("ignore", "unhealthy", [False], id="ignore"),
@@ -249,6 +251,7 @@ def test_an_unhealthy_one_that_serves_is_said_to(wanted: str, why: list[str]) ->
     ("state", "health", "reason"),
     [
         pytest.param("running", "unhealthy", "it is unhealthy (see", id="unhealthy"),
+        pytest.param("running", "flapping", "its health check passes and fails in", id="flapping"),
         pytest.param("paused", "", "it is paused (docker unpause)", id="paused"),
         pytest.param("restarting", "", "it ends again and again (see", id="restarting"),
         pytest.param("dead", "", "the engine failed to remove it (docker rm -f)", id="dead"),
