@@ -170,12 +170,13 @@ def _implied(
     return found
 
 
-def _twins(routes: Iterable[_Claimed], problems: list[Problem]) -> list[_Claimed]:
+def _twins(routes: Sequence[_Claimed], problems: list[Problem]) -> list[_Claimed]:
     """Return a redirect for every host that asks for its name with ``www.``, or without."""
     hosts: dict[str, Route] = {}
     for claimed in routes:
         if claimed.route.options is not NO_OPTIONS and claimed.route.options.host.www:
             hosts.setdefault(claimed.route.host, claimed.route)
+    own = {one.route.host: one.route for one in routes if _is_root(one.route)} if hosts else {}
     found = []
     for host, route in hosts.items():
         if host.startswith("*."):
@@ -183,12 +184,22 @@ def _twins(routes: Iterable[_Claimed], problems: list[Problem]) -> list[_Claimed
             problems.append(Problem("route", route.where, why))
             continue
         twin = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
+        if other := own.get(twin):
+            if twin not in hosts or twin.startswith("www."):  # else it is said of that one
+                why = f"www has no effect: {twin} is named as well as {host}, by {other.where}"
+                mend = "name only the one that the other is to be redirected to, or delete www"
+                problems.append(Problem("route", route.where, f"{why} ({mend})"))
+            continue
         options = Options(
             LocationOptions(redirect=f"//{host}"), host=replace(route.options.host, www=False, certificate="")
         )
         redirect = replace(route, host=twin, path="/", key=f"{route.key}/www", options=options, implied=True)
         found.append(_Claimed(redirect, position=0))
     return found
+
+
+def _is_root(route: Route) -> bool:
+    return route.path == "/" and not route.implied
 
 
 def _endpoints(name: str, members: list[Member], problems: list[Problem]) -> tuple[Endpoint, ...]:

@@ -206,6 +206,8 @@ def _to_ascii(name: str, text: str) -> str:
 
 
 def _host_hint(rest: str) -> str:
+    if rest.startswith("[") or rest.count(":") > 1:
+        return "no IPv6 address is a host: write a name; [nginx] default_host has what is asked for by none"
     hints = {
         ":": "without a port",
         "/": "without scheme and path",

@@ -39,7 +39,9 @@ def judged(route: Route, known: Known) -> tuple[bool, str]:
             why = aside[0].why
         return False, f"{route.claim} is not served: {status.state}: {why}"
     if not passes_on(route):
-        answer = f"sent to {options.redirect}" if options.redirect else "503, for maintenance"
+        answer = (
+            f"sent to {options.redirect.removeprefix('//')}" if options.redirect else "503, for maintenance"
+        )
         return False, f"{route.claim} is answered without an endpoint: {answer}"
     if not known.snapshot.services.get(route.service):
         return False, f"{route.claim} answers 503: {_why_empty(route.service, known)}"

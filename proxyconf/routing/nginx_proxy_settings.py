@@ -143,11 +143,11 @@ def missing(text: str) -> Missing:
     return "default" if forms.switch(text) else "http"
 
 
-def _refusing(why: str) -> Callable[[str], None]:
-    """Return a reader that takes nothing but what is so anyway: off."""
+def _refusing(why: str, *, so: bool = False) -> Callable[[str], None]:
+    """Return a reader that takes nothing but what is *so* anyway: off, or on."""
 
     def read(text: str) -> None:
-        if forms.switch(text):
+        if forms.switch(text) is not so:
             raise BadValueError(f"{values.shown(text)} {why}")
 
     return read
@@ -155,9 +155,14 @@ def _refusing(why: str) -> Callable[[str], None]:
 
 NOT_DONE: dict[str, Callable[[str], None]] = {
     f"{PREFIX}debug-endpoint": _refusing("is not done (ask proxyconf status)"),
+    "ENABLE_HTTP_ON_MISSING_CERT": _refusing(
+        "is not done: without a certificate the host is on http (write HTTPS_METHOD=nohttp, by which it is on"
+        " https only, and answers 503 without one)",
+        so=True,
+    ),
     f"{PREFIX}http3.enable": _refusing("is not done: there is HTTP/2 at most (take it away)"),
 }
-"""Settings that are known, and not done, with a reader that refuses them where they are on."""
+"""Settings that are known, and not done, with a reader that refuses what is not so anyway."""
 
 DECISIVE = frozenset(
     {

@@ -69,8 +69,9 @@ async def test_a_health_check_that_flaps_costs_no_reloads(docker_engine: DockerE
     """From the moment that it is known to; its host is known, and others are served at once."""
     with serving(docker_engine) as proxy:
         await run(docker_engine, "bad", health=TURNS, host="bad.test")
+        known = {"bad"}  # after four turns of each kind
         proxy.until_status(
-            lambda status: flapping(status, "in quick turns") == {"bad"}, "it is known to flap"
+            lambda status: flapping(status, "in quick turns") == known, "it is known to flap", timeout_s=40
         )
         await asyncio.sleep(REFILLED_S)
         reloads = proxy.reloads()

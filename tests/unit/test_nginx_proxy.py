@@ -222,6 +222,7 @@ def test_labels_that_are_not_done_do_not_cost_the_route(label: str, text: str, w
             "SSL_POLICY", "Mozilla-Old", "(there are Mozilla-Modern and Mozilla-Intermediate)", id="old"
         ),
         pytest.param("SSL_POLICY", "AWS-TLS13-1-2-2021-06", "[nginx.tls] policy counts", id="of Amazon"),
+        pytest.param("ENABLE_HTTP_ON_MISSING_CERT", "false", "(write HTTPS_METHOD=nohttp, ", id="http"),
     ],
 )
 def test_variables_that_are_not_done_do_not_cost_the_route(name: str, text: str, why: str) -> None:
@@ -295,7 +296,8 @@ def test_who_may_come_must_be_clear() -> None:
 
 
 def test_what_is_so_anyway_is_no_problem() -> None:
-    assert good({}, dict.fromkeys(("http3.enable", "debug-endpoint"), "false")) == (single("a.test"),)
+    labels = dict.fromkeys(("http3.enable", "debug-endpoint"), "false")
+    assert good({"ENABLE_HTTP_ON_MISSING_CERT": "true"}, labels) == (single("a.test"),)
 
 
 def test_a_label_that_can_not_be_printed() -> None:

@@ -572,6 +572,18 @@ def test_a_twin_yields_to_a_route_of_that_name() -> None:
     assert [problem.where for problem in snapshot.problems] == ["etcd routes/web"]
 
 
+def test_of_two_that_are_each_others_twin_none_is_redirected() -> None:
+    """For it is not known which: one problem says so."""
+    found = [asking(route(host, name=host), www=True) for host in ("a.test", "www.a.test")]
+    snapshot = merge([claims(*found)])
+    assert [one.options.location.redirect for one in snapshot.routes] == ["", ""]
+    (problem,) = snapshot.problems
+    assert problem.why == (
+        "www has no effect: www.a.test is named as well as a.test, by etcd routes/www.a.test"
+        " (name only the one that the other is to be redirected to, or delete www)"
+    )
+
+
 def test_a_wildcard_has_no_twin() -> None:
     (problem,) = merge([claims(asking(route("*.a.test"), www=True))]).problems
     assert "stands for many" in problem.why

@@ -92,6 +92,8 @@ def test_is_made_canonical(read: Callable[[str | int], object], text: str | int,
     [
         pytest.param(values.host, "", "dot-separated", id="empty host"),
         pytest.param(values.host, "app.example.com:80", "without a port", id="host with port"),
+        pytest.param(values.host, "[::1]", "no IPv6 address is a host", id="host, IPv6"),
+        pytest.param(values.host, "fd00::2", "[nginx] default_host", id="host, IPv6 without brackets"),
         pytest.param(values.host, "http://app.example.com", "without", id="url"),
         pytest.param(values.host, "a.*.com", "first part", id="star inside"),
         pytest.param(values.host, "*", "first part", id="only a star"),
