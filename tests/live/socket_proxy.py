@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -21,6 +22,11 @@ _REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\
 class SocketProxy(socketserver.ThreadingUnixStreamServer):
     """Passes on GET, one to a connection, and refuses the rest.
 
+    Args:
+        path: Where it is to listen.
+        engine: The engine's socket.
+        edit: What becomes of an answer, which has to stay as long as it is; None: nothing.
+
     Attributes:
         asked: The methods and paths that came, without versions, queries and ids: ``GET /containers//json``.
         url: Where it is, for DOCKER_HOST.
@@ -29,11 +35,12 @@ class SocketProxy(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False  # a stream of events ends with the program that follows it
 
-    def __init__(self, path: Path, engine: Path) -> None:
+    def __init__(self, path: Path, engine: Path, *, edit: Callable[[bytes], bytes] | None = None) -> None:
         super().__init__(str(path), _Handler)
         self.asked: set[str] = set()
         self.url = f"unix://{path}"
         self.engine = engine
+        self.edit = edit
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
     def __enter__(self) -> Self:
@@ -65,4 +72,7 @@ class _Handler(socketserver.StreamRequestHandler):
             engine.sendall(b"".join(head))
             # without a buffer, in which an event would wait for more of them
             with engine.makefile("rb", buffering=0) as answer, suppress(ConnectionError):
-                shutil.copyfileobj(answer, self.wfile)
+                if self.server.edit and "/events" not in target:
+                    self.wfile.write(self.server.edit(answer.read()))
+                else:
+                    shutil.copyfileobj(answer, self.wfile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from proxyconf.sources._docker_place import own_ids
 from tests.live.asking import container_of
 from tests.live.docker_running import run, serving
+from tests.live.socket_proxy import SocketProxy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.live.docker_engine import DockerEngine
     from tests.live.running import Running
 
@@ -118,6 +122,41 @@ async def test_published_ports(docker_engine: DockerEngine) -> None:
         assert why(proxy, "three").startswith(
             "its port 8080 is not published on the host; its networks: bridge"
         )
+
+
+async def test_a_port_that_is_published_by_ipv6(docker_engine: DockerEngine) -> None:
+    with serving(docker_engine, "docker.address=published") as proxy:
+        await run(docker_engine, "one", "-p", "[::1]:8096:8080")
+        proxy.until_serves("a.test", "one")
+        assert endpoint(proxy) == "[::1]:8096"
+
+
+def without_ipv4(answer: bytes) -> bytes:
+    """Blank the addresses by IPv4, as of a network without them, which Docker has from 27 on."""
+    return re.sub(rb'"(IPAddress|Gateway)":("[^"]+")', _blank, answer)
+
+
+def _blank(found: re.Match[bytes]) -> bytes:
+    return b'"%s":%s' % (found[1], b'""'.ljust(len(found[2])))
+
+
+async def test_a_network_of_ipv6(docker_engine: DockerEngine, tmp_path: Path) -> None:
+    """Replicas have addresses of their own; a proxy that is in it gets to the host by its gateway."""
+    await docker_engine.docker("network", "create", "--ipv6", "--subnet", "fd00:7::/64", "six")
+    proxy_id = await docker_engine.run("proxy", networks=["six"])
+    with SocketProxy(tmp_path / "docker.sock", docker_engine.socket, edit=without_ipv4) as filtered:
+        with serving(docker_engine, url=filtered.url) as proxy:
+            for name in ("one", "two"):
+                await run(docker_engine, name, networks=["six"])
+            proxy.until_serves("a.test", "one", "two")
+            (route,) = proxy.status().routes
+            assert [found.rpartition(":")[0] for found in route.endpoints] == ["[fd00:7::3]", "[fd00:7::4]"]
+            assert proxy.status().problems == []
+        with serving(docker_engine, url=filtered.url, place=container_of(docker_engine, proxy_id)) as proxy:
+            await docker_engine.remove("one", "two")
+            await run(docker_engine, "bare", "--network", "host", port="8080")
+            proxy.until_serves("a.test", "bare")
+            assert endpoint(proxy) == "[fd00:7::1]:8080"
 
 
 async def test_an_unhealthy_one_is_better_than_none(docker_engine: DockerEngine) -> None:
