@@ -79,7 +79,8 @@ class Container:
         env: Those of its variables that say how it is to be routed; no others, for they may be secrets.
         published: Port of the container to ``ip:port`` of the host where it is published.
         network_mode: ``host``, ``container:ID``, or a network's name.
-        gateways: Network name to the address that its gateway has there, the engine's host in a bridge.
+        attached: Its networks, also while it does not run and has no address there: name to gateway, which in
+            a bridge is the engine's host; "" where there is none, or none is known.
         probation_s: It ended again and again, each time within so many seconds of its start: no requests for
             it until it has run for that long. 0: it gets them.
     """
@@ -96,7 +97,7 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[int, str] = field(default_factory=dict)
     network_mode: str = ""
-    gateways: Mapping[str, str] = field(default_factory=dict)
+    attached: Mapping[str, str] = field(default_factory=dict)
     probation_s: float = 0.0
 
 

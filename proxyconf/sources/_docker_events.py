@@ -295,4 +295,5 @@ def _is_over(death: _Death, row: Container | None, asked: float) -> bool:
 
 
 def _dead(row: Container) -> Container:
-    return replace(row, state="exited", health="", networks={}, ports=(), published={}, gateways={})
+    attached = dict.fromkeys(row.attached, "")
+    return replace(row, state="exited", health="", networks={}, ports=(), published={}, attached=attached)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -69,7 +68,12 @@ def _joined(container: Container, by_id: Mapping[str, Container]) -> Container:
     other = by_id.get(container.network_mode.removeprefix(_JOINED))
     if other is None or not container.network_mode.startswith(_JOINED):
         return container
-    return replace(container, networks=other.networks, published=other.published, gateways=other.gateways)
+    return replace(container, networks=other.networks, published=other.published, attached=other.attached)
+
+
+def is_live(container: Container) -> bool:
+    """Tell whether *container* has its addresses."""
+    return container.state in _LIVE
 
 
 def find_own(containers: Iterable[Container], own: Collection[str]) -> Container | None:
@@ -78,7 +82,7 @@ def find_own(containers: Iterable[Container], own: Collection[str]) -> Container
 
 
 def find_nginx(containers: Iterable[Container], wanted: str, ours: Container | None) -> Container | None:
-    """Return nginx's one of *containers*; None where it does not run, as an engine lists no addresses then.
+    """Return nginx's one of *containers*, rather one that runs; None where there is none.
 
     Args:
         containers: All of the engine.
@@ -89,7 +93,7 @@ def find_nginx(containers: Iterable[Container], wanted: str, ours: Container | N
     if not found and ours and (project := ours.labels.get(PROJECT)):
         labels = {PROJECT: project, SERVICE: wanted}
         found = [one for one in containers if labels.items() <= one.labels.items()]
-    return min((one for one in found if one.state in _LIVE), key=attrgetter("name"), default=None)
+    return min(found, key=lambda one: (not is_live(one), one.name), default=None)
 
 
 def find_reach(proxy: Container | None, *, host: str, secluded: bool, network: str, mode: Mode) -> Reach:
@@ -107,9 +111,9 @@ def find_reach(proxy: Container | None, *, host: str, secluded: bool, network: s
     if proxy is None:
         published |= mode == "auto" and secluded and not network
         return Reach(named, host, published)
-    if "host" in proxy.networks:
+    if "host" in proxy.attached:
         return Reach(named, _LOOPBACK, published)
     # Docker's default network comes last: nobody chose it
-    networks = named or tuple(sorted(proxy.networks, key=lambda name: (name == "bridge", name)))
-    gateways = (proxy.gateways[name] for name in networks if name in proxy.gateways)
-    return Reach(networks, next(gateways, ""), published)
+    networks = named or tuple(sorted(proxy.attached, key=lambda name: (name == "bridge", name)))
+    gateways = (proxy.attached.get(name) for name in networks)
+    return Reach(networks, next(filter(None, gateways), ""), published)

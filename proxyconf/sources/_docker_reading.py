@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+_HOST, _NONE = "host", "none"  # no networks, though engines list them as such
 _PODMAN = {"died": "die", "remove": "destroy"}
 _ROUTING_VARIABLES = frozenset(
     {
@@ -95,12 +96,12 @@ def read_container(row: Row) -> Container:
         labels=dict(_get(row, "Labels") or {}),
         state=_get(row, "State") or "",
         health=found[1] if (found := _HEALTH.search(_get(row, "Status") or "")) else "",
-        networks={name: address for name, (address, _) in networks.items()},
+        networks={name: address for name, (address, _) in networks.items() if address or name == _HOST},
         ports=tuple(sorted({port["PrivatePort"] for port in _get(row, "Ports") or () if _is_tcp(port)})),
         created=int(_get(row, "Created") or 0),
         published=_published(row),
         network_mode=_network_mode(row),
-        gateways={name: gateway for name, (_, gateway) in networks.items() if gateway},
+        attached={name: gateway for name, (_, gateway) in networks.items()},
     )
 
 
@@ -154,11 +155,10 @@ def signal_number(text: str | int | None) -> int:
 
 def _networks(row: Row) -> dict[str, tuple[str, str]]:
     """Return each network's address and gateway; the host's network, which has neither, with two blanks."""
-    if _network_mode(row) == "host":
-        return {"host": ("", "")}
+    if _network_mode(row) == _HOST:
+        return {_HOST: ("", "")}
     found = (_get(row, "NetworkSettings") or {}).get("Networks") or {}
-    places = {name: _place(network) for name, network in found.items() if network}
-    return {name: place for name, place in places.items() if place[0]}
+    return {name: _place(network) for name, network in found.items() if network and name != _NONE}
 
 
 def _place(network: Mapping[str, str]) -> tuple[str, str]:

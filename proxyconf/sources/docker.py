@@ -31,6 +31,7 @@ from proxyconf.sources._docker_place import (
     find_own,
     find_reach,
     host_of,
+    is_live,
     joined,
     read_own_ids,
 )
@@ -167,7 +168,7 @@ class DockerSource:
         self.name = name
         self.policy = settings
         self.nginx = nginx
-        self._last_nginx: Container | None = None
+        self._last_proxy: Container | None = None
         self._address = address
         self._selector = selector
         self._own = read_own_ids()
@@ -262,12 +263,14 @@ class DockerSource:
     def _proxy(self, containers: tuple[Container, ...], ours: Container | None) -> Container | None:
         """Return the container whose networks count.
 
-        Nginx's is as it was when it last ran: what replaces it is most likely in the same networks.
+        Of nginx's, the last one that there was: it is most likely replaced. While it does not run, its
+        gateways are not listed, and are as they were.
         """
-        if not self.nginx:
-            return ours
-        self._last_nginx = find_nginx(containers, self.nginx, ours) or self._last_nginx
-        return self._last_nginx or ours
+        found = find_nginx(containers, self.nginx, ours) if self.nginx else ours
+        last = self._last_proxy
+        if found and (not last or is_live(found) or found.attached.keys() != last.attached.keys()):
+            self._last_proxy = last = found
+        return last or ours
 
     def _chosen(self, containers: tuple[Container, ...]) -> tuple[Container, ...]:
         return tuple(one for one in containers if self._selector.selects(one.labels))

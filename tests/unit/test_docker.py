@@ -69,7 +69,9 @@ async def test_lists_everything_at_once(engine: ScriptedEngine) -> None:
         listing = await anext(listings)
     network = {"bridge": "198.18.0.2"}
     api = Container(
-        container_id("api"), "api", {}, "running", "", network, (8080,), 1700000000, network_mode="bridge"
+        *(container_id("api"), "api", {}, "running", "", network, (8080,), 1700000000),
+        network_mode="bridge",
+        attached={"bridge": ""},
     )
     web = replace(api, id=container_id("web"), name="web", labels={"a": "b"}, health="healthy")
     assert listing == Listing("docker", cluster="HNI3:VX4A", containers=(api, web))
@@ -450,29 +452,32 @@ async def test_how_containers_are_reached(
 
 
 async def test_the_networks_of_nginx_count(engine: ScriptedEngine) -> None:
-    """Not our own; also of one that is made anew in others, and while there is none, those that it had."""
+    """Not our own; before its start, too, and once it is made anew in others; where it is gone, the last."""
 
-    def in_network(name: str) -> dict[str, Any]:
-        return {"NetworkSettings": {"Networks": {name: {"IPAddress": "198.18.0.3"}}}}
+    def in_network(name: str, number: str = "198.18.0") -> dict[str, Any]:
+        place = {"IPAddress": f"{number}.3", "Gateway": f"{number}.1"} if number else {"IPAddress": ""}
+        return {"NetworkSettings": {"Networks": {name: place}}}
 
-    engine.containers = [row("web"), row("nginx", **in_network("front"))]
+    engine.containers = [row("web"), row("nginx", State="exited", **in_network("front", ""))]
     table = SourceTable("docker", "docker", {"url": engine.url, "env": False}, "test")
     async with asyncio.timeout(10), aclosing(open_source(table, nginx="nginx").watch()) as listings:
         listing = await anext(listings)
         assert (listing.reach, listing.proxies) == (Reach(("front",), ""), (container_id("nginx"),))
-        news = following(listings)
-        engine.say("die", "nginx")
-        listing = await news
-        assert (listing.reach.networks, listing.containers[0].networks) == (("front",), {})
-        engine.containers = [row("web")]
-        news = following(listings)
-        engine.say("destroy", "nginx")
-        assert (await news).reach.networks == ("front",)
-        engine.containers = [row("web"), row("new", Names=["/nginx"], **in_network("back"))]
-        news = following(listings)
-        engine.say("start", "new")
-        listing = await news
-        assert (listing.reach.networks, listing.proxies) == (("back",), (container_id("new"),))
+
+        async def reach(action: str, name: str, *nginx: dict[str, Any]) -> Reach:
+            news = following(listings)
+            engine.containers = [row("web"), *nginx]
+            engine.say(action, name)
+            return (await news).reach
+
+        front = Reach(("front",), "198.18.0.1")
+        assert await reach("start", "nginx", row("nginx", **in_network("front"))) == front
+        assert await reach("die", "nginx", row("nginx", State="exited", **in_network("front", ""))) == front
+        assert await reach("destroy", "nginx") == front
+        new = {"Names": ["/nginx"], "State": "created"} | in_network("back", "")
+        assert await reach("rename", "new", row("new", **new)) == Reach(("back",), "")
+        new |= {"State": "running"} | in_network("back")
+        assert await reach("start", "new", row("new", **new)) == Reach(("back",), "198.18.0.1")
 
 
 async def test_the_filter_leaves_out_containers(engine: ScriptedEngine) -> None:

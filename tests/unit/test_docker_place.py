@@ -61,7 +61,7 @@ def test_the_host_of_an_engine(url: str, host: str) -> None:
 
 
 def in_networks(*names: str) -> Container:
-    return Container(OURS, "proxy", {}, "running", networks=dict.fromkeys(names, "198.18.0.2"))
+    return Container(OURS, "proxy", {}, "running", attached=dict.fromkeys(names, ""))
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_how_containers_are_reached(ours: Container | None, mode: Mode, reach: R
 
 
 @pytest.mark.parametrize(
-    ("gateways", "network", "host"),
+    ("attached", "network", "host"),
     [
         pytest.param({"bridge": "172.17.0.1", "edge": "198.18.0.1"}, "", "198.18.0.1", id="of the first"),
-        pytest.param({"bridge": "172.17.0.1"}, "", "172.17.0.1", id="one has none"),
+        pytest.param({"bridge": "172.17.0.1", "edge": ""}, "", "172.17.0.1", id="one has none"),
         pytest.param({"bridge": "172.17.0.1", "edge": "198.18.0.1"}, "bridge", "172.17.0.1", id="named"),
         pytest.param({"edge": "198.18.0.1"}, "bridge", "", id="the one that is named has none"),
         pytest.param({"edge": "fd00::1"}, "", "fd00::1", id="IPv6"),
     ],
 )
-def test_the_host_is_at_the_gateway(gateways: dict[str, str], network: str, host: str) -> None:
+def test_the_host_is_at_the_gateway(attached: dict[str, str], network: str, host: str) -> None:
     """Of the network in which containers are reached."""
-    ours = replace(in_networks("bridge", "edge"), gateways=gateways)
+    ours = replace(in_networks(), attached=attached)
     assert find_reach(ours, host="127.0.0.1", secluded=False, network=network, mode="auto").host == host
 
 
@@ -112,7 +112,7 @@ def nginx(name: str, *, state: str = "running", project: str = "shop") -> Contai
     [
         pytest.param([nginx("shop-nginx-1"), nginx("nginx")], "nginx", id="by its name"),
         pytest.param(
-            [nginx("shop-nginx-1"), nginx("nginx", state="exited")], None, id="its name, but stopped"
+            [nginx("shop-nginx-1"), nginx("nginx", state="exited")], "nginx", id="its name, though stopped"
         ),
         pytest.param([nginx("shop-nginx-2"), nginx("shop-nginx-1")], "shop-nginx-1", id="as a service"),
         pytest.param(
@@ -152,7 +152,7 @@ def test_an_engine_with_networks_of_its_own(ours: Container | None, network: str
 
 def test_a_container_has_the_networks_of_the_one_that_it_joined() -> None:
     """Also the ports that are published for it; none while that one is not there."""
-    owner = replace(in_networks("edge"), published={8080: "0.0.0.0:80"}, gateways={"edge": "198.18.0.1"})
+    owner = replace(in_networks("edge"), networks={"edge": "198.18.0.2"}, published={8080: "0.0.0.0:80"})
     sidecar = Container("2" * 64, "sidecar", {}, "running", network_mode="container:" + owner.id)
     found = joined((sidecar, owner))
     assert found == (replace(owner, id=sidecar.id, name="sidecar", network_mode=sidecar.network_mode), owner)

@@ -75,7 +75,14 @@ def test_the_gateway_is_of_the_addresss_family() -> None:
     six = {"GlobalIPv6Address": "fd00::2", "Gateway": "", "IPv6Gateway": "fd00::1"}
     none = {"IPAddress": "198.18.1.2", "Gateway": ""}
     found = read_container(row("web", NetworkSettings={"Networks": {"a": both, "b": six, "c": none}}))
-    assert found.gateways == {"a": "198.18.0.1", "b": "fd00::1"}
+    assert found.attached == {"a": "198.18.0.1", "b": "fd00::1", "c": ""}
+
+
+def test_the_networks_of_one_that_does_not_run() -> None:
+    """It has no address in them; "none" is no network."""
+    networks = {"edge": {"IPAddress": "", "Gateway": ""}, "none": {"IPAddress": ""}}
+    found = read_container(row("web", State="exited", NetworkSettings={"Networks": networks}))
+    assert (found.networks, found.attached) == ({}, {"edge": ""})
 
 
 def test_the_hosts_network_has_no_address_of_its_own() -> None:
