@@ -85,21 +85,32 @@ def _published(container: Container, port: int, reach: Reach) -> str:
     if place is None:
         raise BadValueError(
             f"its port {port} is not published on the host; {_seen(container)}"
-            f' (publish it: -p 127.0.0.1::{port}, or set address = "container" for the engine)'
+            f' (publish it: -p {_outside(reach)}::{port}, or set address = "container" for the engine)'
         )
     ip, _, on = place.rpartition(":")
     everywhere = ip in ("0.0.0.0", "[::]")  # noqa: S104 - nothing listens here
     is_local = ip in _LOOPBACKS
     if not (everywhere or is_local):
         return place
-    if not reach.host or (is_local and reach.host not in _LOOPBACKS):
+    if not reach.host:
         raise BadValueError(
-            f"its port {port} is published at {place} of the host, to which the proxy does not get (run the"
-            " proxy with network_mode host; over TCP, publish at the address that url has)"
+            f"its port {port} is published at {place} of the host, to which the proxy knows no address"
+            " (run the proxy with network_mode host; over TCP, write the engine's IP address in url)"
+        )
+    if is_local and reach.host not in _LOOPBACKS:
+        raise BadValueError(
+            f"its port {port} is published at {place} of the host, to which the proxy does not get"
+            f" (publish it at -p {_outside(reach)}::{port}, or run the proxy with network_mode host)"
         )
     if is_local:
         return place
     return _join("::1" if ip == "[::]" and reach.host in _LOOPBACKS else reach.host, int(on))
+
+
+def _outside(reach: Reach) -> str:
+    """Return the address of the host by which the proxy gets there, as ``docker run -p`` takes it."""
+    host = reach.host or _LOOPBACKS[0]
+    return f"[{host}]" if ":" in host else host
 
 
 def _shared(container: Container, reach: Reach) -> str:

@@ -142,15 +142,24 @@ def test_the_address(container: Container, reach: Reach, network: str, address: 
             published("0.0.0.0:81"),
             replace(ELSEWHERE, published=True),
             "",
-            "its port 8080 is published at 0.0.0.0:81 of the host, to which the proxy does not get (",
+            "its port 8080 is published at 0.0.0.0:81 of the host, to which the proxy knows no address (",
             id="published somewhere",
         ),
         pytest.param(
             published("127.0.0.1:81"),
             Reach(host="192.0.2.7", published=True),
             "",
-            "its port 8080 is published at 127.0.0.1:81 of the host, to which the proxy does not get (",
+            "its port 8080 is published at 127.0.0.1:81 of the host, to which the proxy does not get"
+            " (publish it at -p 192.0.2.7::8080, or run",
             id="published only there",
+        ),
+        pytest.param(
+            WEB,
+            Reach(("six",), "fd00::1", published=True),
+            "",
+            "its port 8080 is not published on the host; its networks: bridge (172.17.0.2) (publish it: -p"
+            " [fd00::1]::8080, or",
+            id="not published, and the host is at a gateway",
         ),
         pytest.param(
             replace(WEB, networks={"bridge": "unknown"}), ON_HOST, "", "'unknown:8080' is no", id="nonsense"
