@@ -26,6 +26,7 @@ class SourceState(msgspec.Struct, kw_only=True):
         revision: Of that listing.
         entries: Keys or containers in it.
         reason: Why it is lost.
+        held: Why its newest listing does not count; the one before it does, until ``proxyconf confirm``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SourceState(msgspec.Struct, kw_only=True):
     revision: int = 0
     entries: int = 0
     reason: str = ""
+    held: str = ""
 
 
 class RouteState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,9 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
         service: Where it leads.
         source: Who asks for it: a key, a container, a file.
         endpoints: The service's addresses.
+        answers: What is answered in place of the service, in words: a redirect; 503 for maintenance, for want
+            of an endpoint, or as the host is closed. Empty where the service is asked.
+        held: A listing that is held says something else of it.
     """
 
     host: str
@@ -54,6 +59,8 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     source: str
     endpoints: tuple[str, ...]
+    answers: str = ""
+    held: bool = False
 
 
 class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +216,7 @@ class Status(msgspec.Struct, kw_only=True):
         reason: Why it is not ``applied``.
         paused: Since when, and why, nothing is applied; None where that is not so.
         behind_since: Unix time since when what is served has not been what it should be; None while it is.
-        applied: What is served; None where that is not known.
+        applied: What is served; None where that is not known, and while no nginx runs.
         sources: In the order of the configuration.
         routes: As they should be.
         templates: The template resources.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from proxyconf.answers import answer, closed_by
 from proxyconf.api import (
     AppliedState,
     CertificateState,
@@ -28,7 +29,8 @@ from proxyconf.since import Since
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from proxyconf.model import Change, Route
+    from proxyconf.held import Held
+    from proxyconf.model import Change
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,6 @@ class Board:
 
     Attributes:
         snapshot: What should be served.
-        since: Since when what is served is.
         in_place: Set once this run has put a checked configuration in place, or found that nginx serves it.
         moved: Set when what it says in short has changed: states, and what is served; who waits clears it.
     """
@@ -58,12 +59,14 @@ class Board:
         self.moved = asyncio.Event()
         self._status = Status(nginx=nginx)
         self._status.behind_since = self._status.started
+        self._applied: AppliedState | None = None
         self._sources = {name: SourceState(name=name, since=time.time()) for name in sources}
         self._templates: dict[str, TemplateState] = {}
         self._mistake = ""
         self.snapshot = Snapshot()
-        self.since = Since()
+        self._since = Since()
         self._problems: tuple[Problem, ...] = ()
+        self._held: Sequence[Held] = ()
         self._history: deque[Pass] = deque(maxlen=_HISTORY)
         self._observers: list[Callable[[Pass], object]] = []
 
@@ -71,11 +74,17 @@ class Board:
         """Tell *observer* of every attempt that did something, also of those that are not told again."""
         self._observers.append(observer)
 
+    @property
+    def since(self) -> Since:
+        """Since when what is served is; nothing is while no nginx runs."""
+        return Since() if self.nginx.running is False else self._since
+
     def status(self) -> Status:
         """Return everything there is to say."""
         status = self._status
+        status.applied = None if self.nginx.running is False else self._applied
         status.sources = list(self._sources.values())
-        status.routes = [_route(route, self.snapshot) for route in self.snapshot.routes]
+        status.routes = self._routes()
         status.templates = list(self._templates.values())
         bad = [one for one in status.templates if one.state in ("refused", "failed")]
         status.problems = [*self._problems, *(Problem("template", one.dest, one.reason) for one in bad)]
@@ -92,6 +101,22 @@ class Board:
             return msgspec.structs.replace(status, state=worst.state, reason=reason)
         return status
 
+    def _routes(self) -> list[RouteState]:
+        snapshot, closed = self.snapshot, closed_by(self._problems)
+        held = frozenset().union(*[one.touched(snapshot.routes) for one in self._held])
+        return [
+            RouteState(
+                host=route.host,
+                path=route.path,
+                service=route.service,
+                source=route.where,
+                endpoints=tuple(one.address for one in snapshot.services.get(route.service, ())),
+                answers=answer(route, snapshot, closed),
+                held=route.claim in held,
+            )
+            for route in snapshot.routes
+        ]
+
     def configuration_read(self, mistake: str = "") -> None:
         """Note that the configuration was read again, and the mistake for which it does not count."""
         self._mistake = mistake
@@ -100,6 +125,12 @@ class Board:
         """Note which nginx it is; whether it runs is seen at the next pass."""
         nginx.running = self.nginx.running
         self.nginx = self._status.nginx = nginx
+
+    def nginx_looked_for(self, *, running: bool) -> None:
+        """Note whether it runs; what it serves after a start, it serves since then."""
+        if running and self.nginx.running is False:
+            self._since = Since()
+        self.nginx.running = running
 
     def sources_known(self, names: Iterable[str], *, optional: Container[str] = ()) -> None:
         """Note which sources there are, and are not required; what is known of one of them stays."""
@@ -139,9 +170,20 @@ class Board:
             self.moved.set()
         source.reason = reason
 
-    def snapshot_made(self, snapshot: Snapshot, problems: Iterable[Problem]) -> None:
-        """Note what should be served, and what had to be left out; log the problems that came and went."""
-        self.snapshot = snapshot
+    def snapshot_made(
+        self, snapshot: Snapshot, problems: Iterable[Problem], held: Sequence[Held] = ()
+    ) -> None:
+        """Note what should be served, and what had to be left out; log the problems that came and went.
+
+        Args:
+            snapshot: What should be served.
+            problems: What had to be left out.
+            held: Listings that do not count.
+        """
+        self.snapshot, self._held = snapshot, held
+        held_for = {one.listing.source: one.problem.why for one in held}
+        for name, source in self._sources.items():
+            source.held = held_for.get(name, "")
         before, self._problems = set(self._problems), tuple(problems)
         for problem in self._problems:
             if problem not in before:
@@ -159,9 +201,9 @@ class Board:
             self._enter("applied", "")
             return
         was_installed = self._status.state == "installed"
-        self._status.applied = applied
-        self.nginx.running = True
-        self.since.note(self.snapshot, done.at)
+        self._applied = applied
+        self.nginx_looked_for(running=True)
+        self._since.note(self.snapshot, done.at)
         if not (self._enter("applied", "") or done.changed or "proof" in done.steps_ms):
             return
         self._observed(done)
@@ -187,9 +229,9 @@ class Board:
             return
         self._keep(done)
         if "signal" in done.steps_ms:  # else nobody was asked whether it runs
-            self.nginx.running = True
+            self.nginx_looked_for(running=True)
         if done.result == "installed":
-            self.nginx.running = False
+            self.nginx_looked_for(running=False)
             if self._status.child is None:  # else nobody has to start it
                 log.warning("nginx.not_running", start=self.nginx.start)
         else:
@@ -234,6 +276,8 @@ class Board:
     def child_noted(self, child: ChildState) -> None:
         """Note how it stands with the nginx that is ours to start."""
         self._status.child = child
+        if child.state in ("running", "adopted", "down"):
+            self.nginx_looked_for(running=child.state != "down")
         self.moved.set()
 
     def workers_counted(self, count: int, memory: int) -> None:
@@ -293,14 +337,3 @@ def _in_short(changes: tuple[str, ...]) -> str:
     if more := len(changes) - len(shown):
         shown = (*shown, f"and {more} more")
     return ", ".join(shown) or "nothing"
-
-
-def _route(route: Route, snapshot: Snapshot) -> RouteState:
-    endpoints = snapshot.services.get(route.service, ())
-    return RouteState(
-        host=route.host,
-        path=route.path,
-        service=route.service,
-        source=route.where,
-        endpoints=tuple(endpoint.address for endpoint in endpoints),
-    )

@@ -151,6 +151,7 @@ class House:
         known = Known(
             self._intake.listings(),
             self._intake.claims(),
+            self._intake.held(),
             self.board.snapshot,
             self.board.status(),
             self.board.since,

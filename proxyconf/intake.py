@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxyconf.model import Claims, Problem
+from proxyconf.held import Held
+from proxyconf.model import Claims
 from proxyconf.routing import Reader
 from proxyconf.snapshot import lost_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyconf.model import Change, Listing
+    from proxyconf.model import Change, Listing, Problem
     from proxyconf.tables import SourcePolicy
 
 
@@ -66,9 +67,15 @@ class Intake:
         """Return the listings that count, to be saved; each notes the last good entries that it needs."""
         return tuple(feed.listing for feed in self._feeds.values() if feed.listing is not None)
 
+    def held(self) -> tuple[Held, ...]:
+        """Return the listings that are held, in the order of the configuration."""
+        return tuple(
+            Held(*feed.held, feed.claims or Claims(name)) for name, feed in self._feeds.items() if feed.held
+        )
+
     def problems(self) -> tuple[Problem, ...]:
         """Return why listings are held."""
-        return tuple(_held_problem(name, feed) for name, feed in self._feeds.items() if feed.held)
+        return tuple(held.problem for held in self.held())
 
     def unknown(self) -> tuple[str, ...]:
         """Return the required sources of which nothing is known, not even from an earlier run."""
@@ -145,15 +152,3 @@ class _Feed:
         return before is not None and (
             listing.cluster != before.cluster or listing.revision < before.revision
         )
-
-
-def _held_problem(name: str, feed: _Feed) -> Problem:
-    before, after = feed.claims or Claims(name), feed.held[1] if feed.held else Claims(name)
-    told = [f"{len(after.members)} of {len(before.members)} endpoints"] if before.members else []
-    told += [f"{len(after.pairs)} of {len(before.pairs)} keys for templates"] if before.pairs else []
-    return Problem(
-        "source",
-        name,
-        f"came back with {' and '.join(told)}, so what it had before still counts"
-        " (if the loss is real: proxyconf confirm; to allow more: max_loss)",
-    )

@@ -219,7 +219,9 @@ class Reconciler:
 
     async def _hold_back(self, snapshot: Snapshot) -> float:
         """Say what would come into effect, if a person had not asked for a pause."""
-        self._board.snapshot_made(snapshot, self._problems(snapshot))
+        self._show(snapshot)
+        if apply := self._outfit.apply:
+            self._board.nginx_looked_for(running=await apply.master() is not None)
         served = self._served or Snapshot()
         if self._served and snapshot.is_like(served) and await self._serves():
             self._board.in_step()
@@ -236,7 +238,7 @@ class Reconciler:
         except StateError as exc:
             return self._note_failure("failed", str(exc), snapshot, steps)
         if behind := self._intake.behind():
-            self._board.snapshot_made(snapshot, self._problems(snapshot))
+            self._show(snapshot)
             self._board.waiting(f"for {', '.join(behind)}, for what an earlier run knew may be outdated")
         else:
             self._note_success(snapshot, steps)
@@ -247,7 +249,7 @@ class Reconciler:
         try:
             wait_s = await self._bring(apply, snapshot, steps)
         except UncheckedError as exc:
-            self._board.snapshot_made(snapshot, self._problems(snapshot))
+            self._show(snapshot)
             self._board.waiting(str(exc))
             wait_s = _LOOK_FOR_START_S
         self._board.nginx.version = apply.version
@@ -351,14 +353,14 @@ class Reconciler:
         done = self._done("applied", "", snapshot, steps)
         self._failures, self._served = 0, snapshot
         self._since, self._causes, self._asking = None, set(), set()
-        self._board.snapshot_made(snapshot, self._problems(snapshot))
+        self._show(snapshot)
         applied = self._applied if self._outfit.apply else None
         self._board.passed(done, AppliedState(digest=applied.digest, at=applied.at) if applied else None)
         if not self._intake.silent():
             self.settled.set()
 
     def _note_failure(self, result: str, reason: str, snapshot: Snapshot, steps: Steps) -> float:
-        self._board.snapshot_made(snapshot, self._problems(snapshot))
+        self._show(snapshot)
         self._board.failed(self._done(result, reason, snapshot, steps))
         if result != "failed" and not self._intake.silent():
             self.settled.set()
@@ -384,6 +386,9 @@ class Reconciler:
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},
             reason=reason,
         )
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self._board.snapshot_made(snapshot, self._problems(snapshot), self._intake.held())
 
     def _problems(self, snapshot: Snapshot) -> tuple[Problem, ...]:
         apply = self._outfit.apply

@@ -229,15 +229,19 @@ def _source_line(source: SourceState, now: float) -> str:
         )
     if source.revision:
         text += f", revision {source.revision}"
-    return f"{text}: {source.reason}" if source.reason else text
+    text = f"{text}: {source.reason}" if source.reason else text
+    return f"{text}; {click.style('held', fg=_WAIT)}: {source.held}" if source.held else text
 
 
 def _route_line(route: RouteState) -> str:
     path = "" if route.path == "/" else route.path
-    shown = ", ".join(route.endpoints[:_ENDPOINTS]) or click.style("no endpoints: answers 503", fg=_WAIT)
+    shown = ", ".join(route.endpoints[:_ENDPOINTS])
     if more := len(route.endpoints) - _ENDPOINTS:
         shown += f" and {more} more" if more > 0 else ""
-    return f"{route.host}{path} -> {route.service} ({shown}) from {route.source}"
+    if route.answers:
+        shown = click.style(route.answers, fg=_WAIT if route.answers.startswith("503") else None)
+    held = f", {click.style('held as it was', fg=_WAIT)}" if route.held else ""
+    return f"{route.host}{path} -> {route.service} ({shown}) from {route.source}{held}"
 
 
 def _certificate_line(certificate: CertificateState, now: float) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxyconf.answers import CLOSED, REFUSED
 from proxyconf.errors import CommandError, RefusedError
 from proxyconf.model import Problem
 from proxyconf.nginx.additions import NO_ADDITIONS, with_originals
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 # what made nginx refuse a part may lie outside of it (an operator's file), so it is tried again
 _FORGET_S = 300.0
 _TOLD_KEPT = 1_000
+
+LAST_GOOD = "(its last good form serves)"
+"""So ends a problem of what nginx refuses, and serves as it was."""
 
 
 class Verdicts:
@@ -100,12 +104,12 @@ class Verdicts:
         stand_in = self._stand_in(part)
         if part.kind == "host" and not stand_in and part.name not in closed:
             closed.add(part.name)
-            yield self._problem(part, "it answers 503")
+            yield self._problem(part, REFUSED)
             return
         aside[part.kind, part.name] = stand_in
-        yield self._problem(part, "its last good form serves" if stand_in else "it is left out")
+        yield self._problem(part, LAST_GOOD if stand_in else "(it is left out)")
         if part.kind == "operator" and not stand_in:
-            why = f"answers 503, for nginx refuses {part.name}, and never was it served without"
+            why = f"{CLOSED}nginx refuses {part.name}, and never was it served without"
             for host in self._new_hosts(site):
                 if part in host.files:
                     closed.add(host.name)
@@ -175,7 +179,7 @@ class Verdicts:
     def _problem(self, part: Part, instead: str) -> Problem:
         what = "file" if part.kind == "operator" else part.kind
         where = f"{part.name}.ca.crt".removeprefix(".") if part.kind == "authority" else part.name
-        return Problem(what, where, f"nginx refuses it: {self._refused[part.file][0]} ({instead})")
+        return Problem(what, where, f"nginx refuses it: {self._refused[part.file][0]} {instead}")
 
 
 def _with_originals(text: str, site: Site) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from proxyconf.api import Status
+    from proxyconf.held import Held
     from proxyconf.model import Claims, Listing, Snapshot
     from proxyconf.nginx.part import Part
     from proxyconf.since import Since
@@ -22,7 +23,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: The kind of thing: route, seen, asks, rival, service, endpoint, left out, container, idle, key,
-            certificate, file, nginx, problem.
+            certificate, file, nginx, source, problem.
         says: Its part.
         is_bad: It keeps requests away.
         links: What belongs to it.
@@ -39,7 +40,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         question: What was asked.
-        is_served: nginx passes requests on, as it has proved.
+        is_served: nginx passes requests on, or sends them elsewhere as was asked for, as it has proved.
         verdict: In a line.
         chain: From what was seen to what is served.
     """
@@ -57,6 +58,7 @@ class Known:
     Attributes:
         listings: What the sources said, as far as it counts.
         claims: What that asks for, in the order of the configuration.
+        held: What the sources said last, where it does not count.
         snapshot: What nginx should serve.
         status: What is so.
         since: Since when it is served.
@@ -67,6 +69,7 @@ class Known:
 
     listings: Sequence[Listing]
     claims: Sequence[Claims]
+    held: Sequence[Held]
     snapshot: Snapshot
     status: Status
     since: Since

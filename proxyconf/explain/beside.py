@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from proxyconf.answers import closes
 from proxyconf.explain.answer import Link
 from proxyconf.explain.words import moment, problem_links, problems_at
 from proxyconf.nginx.additions import HOST_D, LOCATION_D, piece_name
-from proxyconf.nginx.location import CLOSED
 from proxyconf.nginx.tls import AS_USUAL
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def certificate_links(host: Part, known: Known) -> Iterator[Link]:
             says = f"{one.file}: for {', '.join(one.names)}, {until}"
             yield Link(what="certificate", says=says, is_bad=ended, links=tuple(problems))
     if not with_it and _wants_one(host.name, known):
-        closed = any(one.why.startswith(CLOSED) for one in problems_at(host.name, host.problems))
+        closed = any(map(closes, problems_at(host.name, host.problems)))
         so = "answers 503" if closed else "is on http only"
         problems = problem_links(
             one

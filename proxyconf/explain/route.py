@@ -1,23 +1,22 @@
-"""A route: where it was seen, what it asks for, whom it leads to, and what of it nginx has."""
+"""The chain of a route: where it was seen, what it asks for, whom it leads to, and what of it nginx has."""
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from proxyconf.explain.answer import Link
 from proxyconf.explain.beside import certificate_links, file_links
 from proxyconf.explain.wishes import wishes
 from proxyconf.explain.words import (
+    bad_keys,
     container_link,
     container_of,
-    containers_of,
+    held_links,
     moment,
     problem_links,
     problems_at,
     source_line,
 )
-from proxyconf.nginx.location import CLOSED, passes_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,42 +24,8 @@ if TYPE_CHECKING:
 
     from proxyconf.explain.answer import Known
     from proxyconf.model import Member, Route
-    from proxyconf.nginx.part import Part
 
-
-def judged(route: Route, known: Known) -> tuple[bool, str]:
-    """Tell whether *route* is served, and say so."""
-    options, status = route.options.location, known.status
-    since = known.since.route(route.claim, route.service)
-    part = known.part_of("host", route.host)
-    if since is None or part is None:
-        why = status.reason or "nginx has not proved it yet"
-        if aside := problems_at(route.host, known.status.problems, what="host"):
-            why = aside[0].why
-        return False, f"{route.claim} is not served: {status.state}: {why}"
-    if not passes_on(route):
-        answer = (
-            f"sent to {options.redirect.removeprefix('//')}" if options.redirect else "503, for maintenance"
-        )
-        return False, f"{route.claim} is answered without an endpoint: {answer}"
-    if not known.snapshot.services.get(route.service):
-        return False, f"{route.claim} answers 503: {_why_empty(route.service, known)}"
-    if why := _why_closed(route, part, known):
-        return False, f"{route.claim} is not served: {why}"
-    behind = "" if status.state == "applied" else f"; its last change is not: {status.state}: {status.reason}"
-    return True, f"{route.claim} is served, since {moment(since)}{behind}"
-
-
-def _why_closed(route: Route, part: Part, known: Known) -> str:
-    """Return why the host's *part* does not pass *route* on, which has endpoints; "" where it does."""
-    of_route = [one.why for one in problems_at(route.where, part.problems) if one.why.startswith(CLOSED)]
-    if of_route:
-        return of_route[0]
-    if route.service in part.needs:
-        return ""
-    of_host = [one.why for one in problems_at(route.host, part.problems) if one.why.startswith(CLOSED)]
-    of_service = [one.why for one in problems_at(route.service, known.status.problems, what="service")]
-    return next(iter(of_host + of_service), f"nginx does not lead to service {route.service!r} yet")
+TOLD_TO_END = "it is told to end, or unhealthy, and others serve"
 
 
 def route_link(route: Route, known: Known) -> Link:
@@ -77,7 +42,7 @@ def route_link(route: Route, known: Known) -> Link:
     return Link(
         what="route",
         says=f"{route.claim} leads to service {route.service!r}",
-        links=(*links, *rivals, *problem_links(problems)),
+        links=(*links, *rivals, *problem_links(problems), *held_links(known, claim=route.claim)),
     )
 
 
@@ -85,28 +50,6 @@ def _others(route: Route, known: Known) -> Iterator[Route]:
     """Yield all routes for the same host and path."""
     for one in known.claims:
         yield from (other for other in one.routes if other.claim == route.claim)
-
-
-def listed_services(known: Known) -> set[str]:
-    """Return the services that any key or container is for, be it in vain."""
-    names = {member.service for one in known.claims for member in one.members}
-    names |= {named.service for one in known.claims for named in one.named}
-    ids = {container.id for container in containers_of(known)}
-    names |= {
-        route.service for one in known.claims for route in one.routes if route.key.partition("/")[0] in ids
-    }
-    keys = (key.split("/") for listing in known.listings for key in listing.keys)
-    return names | {parts[1] for parts in keys if parts[0] == "services" and len(parts) > 1}
-
-
-def _why_empty(service: str, known: Known) -> str:
-    """Return why a *service* has no endpoint: it may be a word that was misspelled."""
-    names = listed_services(known)
-    if service in names:
-        return f"service {service!r} has no endpoint"
-    near = difflib.get_close_matches(service, sorted(names), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "list one, or lead the route to another service"
-    return f"no endpoint of service {service!r} is listed ({hint})"
 
 
 def service_link(name: str, routes: Iterable[Route], known: Known) -> Link:
@@ -121,6 +64,7 @@ def service_link(name: str, routes: Iterable[Route], known: Known) -> Link:
     serving = {member.key for member in members}
     waiting = (link for route in routes for link in _waiting_links(route, serving, known))
     links += {link.says: link for link in waiting}.values()  # a label may be for several hosts
+    links += problem_links(bad_keys(name, known))
     count = f"{len(endpoints)} endpoint{'' if len(endpoints) == 1 else 's'}"
     return Link(what="service", says=f"{name!r}, {count}", is_bad=not endpoints, links=tuple(links))
 
@@ -152,11 +96,7 @@ def endpoint_link(member: Member, service: str, known: Known) -> Link:
 
 
 def _left_out_link(member: Member) -> Link:
-    why = (
-        "it is told to end, or unhealthy, and others serve"
-        if member.endpoint.draining
-        else "see the problems"
-    )
+    why = TOLD_TO_END if member.endpoint.draining else "see the problems"
     return Link(what="left out", says=f"{member.endpoint.address}: {member.where}: {why}", is_bad=True)
 
 

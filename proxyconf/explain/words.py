@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from proxyconf import values
 from proxyconf.explain.answer import Link
+from proxyconf.held import MEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from proxyconf.explain.answer import Known
-    from proxyconf.model import Container, Problem
+    from proxyconf.model import Container, Entry, Listing, Problem
 
 
 def problems_at(where: str, problems: Iterable[Problem], *, what: str = "") -> list[Problem]:
@@ -22,6 +24,35 @@ def problems_at(where: str, problems: Iterable[Problem], *, what: str = "") -> l
 def problem_links(problems: Iterable[Problem]) -> list[Link]:
     """Return a link for each of *problems*."""
     return [Link(what="problem", says=f"{one.where}: {one.why}", is_bad=True) for one in problems]
+
+
+def bad_keys(service: str, known: Known) -> list[Problem]:
+    """Return the problems of the keys of a *service*, of what is none of its endpoints, too."""
+    found = []
+    for listing in known.listings:
+        for key, entry in listing.keys.items():
+            if key.startswith(f"services/{service}/"):
+                found += problems_at(place_of(key, entry, listing), known.status.problems)
+    return found
+
+
+def place_of(key: str, entry: Entry, listing: Listing) -> str:
+    """Return where a key was read, as problems name it."""
+    where = entry.where or listing.place.format(key=key)
+    return where if where.isprintable() else values.shown(where)
+
+
+def held_links(known: Known, *, claim: str = "") -> list[Link]:
+    """Return the listings that are held and say something else of a *claim*, or of whatever it is."""
+    routes = known.snapshot.routes
+    return problem_links(one.problem for one in known.held if not claim or claim in one.touched(routes))
+
+
+def held_note(claim: str, known: Known) -> str:
+    """Return that something else was said of a *claim*, which does not count; "" where that is not so."""
+    routes = known.snapshot.routes
+    names = [one.listing.source for one in known.held if claim in one.touched(routes)]
+    return f"; what {' and '.join(names)} said of it last is held ({MEND})" if names else ""
 
 
 def source_line(name: str, known: Known) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxyconf.answers import CLOSED
 from proxyconf.model import Problem
 from proxyconf.nginx import quoting
 from proxyconf.nginx.client import unknown_client
@@ -14,7 +15,7 @@ from proxyconf.nginx.part import file_name
 from proxyconf.nginx.passing import FIXED, obstacle, passing_lines
 from proxyconf.nginx.quoting import word
 from proxyconf.nginx.writing import Lines, block, directive
-from proxyconf.options import NONE, Rate, ServiceOptions
+from proxyconf.options import Rate, ServiceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from proxyconf.model import Route
     from proxyconf.nginx.dialect import Dialect
     from proxyconf.options import LocationOptions, Pairs
-
-CLOSED = "answers 503, for "
-"""So begins a problem of a route, or a host, that lets nobody in."""
 
 _NOT_NOW = directive("return 503")
 _RETRY_AFTER = directive("add_header Retry-After 120 always")
@@ -56,12 +54,6 @@ class Beside:
     http: list[Lines] = field(default_factory=list)
     users: dict[str, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-
-
-def passes_on(route: Route) -> bool:
-    """Tell whether the service is asked, as far as the route's options go."""
-    options = route.options
-    return options is NONE or not (options.location.maintenance or options.location.redirect)
 
 
 def locations(path: str, exact: Sequence[Lines], below: Sequence[Lines]) -> tuple[Lines, ...]:

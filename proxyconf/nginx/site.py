@@ -8,6 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from proxyconf.answers import passes_on
 from proxyconf.errors import BadValueError, UsageError
 from proxyconf.model import Problem
 from proxyconf.nginx import tls
@@ -15,7 +16,6 @@ from proxyconf.nginx.additions import NO_ADDITIONS, Additions
 from proxyconf.nginx.certificates import CertificateSet
 from proxyconf.nginx.client import client_problems
 from proxyconf.nginx.dialect import Dialect, canonical_listen
-from proxyconf.nginx.location import passes_on
 from proxyconf.nginx.pages import NO_PAGES, Pages, write_pages
 from proxyconf.nginx.part import Part
 from proxyconf.nginx.parts import Wanted, default_host_problems, host_part, service_part

@@ -39,6 +39,7 @@ class ScriptedApply:
         tidies_s: And how long after it.
         reloading: Each that succeeds costs a reload.
         still: nginx serves what it was given last.
+        runs: There is an nginx, be it an idle one.
         calls: When each was asked for.
         done: What succeeded, and when.
         unusable: What resuming raises.
@@ -53,7 +54,7 @@ class ScriptedApply:
         self.takes_s = self.tidies_s = 0.0
         self.unusable: StateError | None = None
         self.reloading = True
-        self.still = True
+        self.still = self.runs = True
         self.calls: list[float] = []
         self.done: list[tuple[float, Snapshot]] = []
         self.looks: list[float] = []
@@ -86,6 +87,9 @@ class ScriptedApply:
         if waits:
             self.outcomes.pop(0)
         return waits
+
+    async def master(self) -> int | None:
+        return 1 if self.runs else None
 
     async def serves(self) -> bool:
         self.looks.append(now())

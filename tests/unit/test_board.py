@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,8 +12,11 @@ from structlog.testing import capture_logs
 
 from proxyconf.api import AppliedState, CertificateState, ChildState, NginxState, Pass, Pause, RouteState
 from proxyconf.board import Board
+from proxyconf.held import Held
 from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
-from tests.unit.fakes import listing
+from proxyconf.options import LocationOptions, Options
+from proxyconf.routing import Reader
+from tests.unit.fakes import addresses, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -98,6 +102,28 @@ def test_a_source_that_is_lost_and_found(board: Board, logs: list[MutableMapping
     assert events(logs) == ["source.listed", "source.listed"]
 
 
+def test_nothing_is_served_while_no_nginx_runs(board: Board) -> None:
+    """What it serves after a start, it serves since then."""
+    board.snapshot_made(SNAPSHOT, ())
+    board.passed(done(), APPLIED)
+    assert board.since.route("a.test/x") == (ROUTE, 9.0)
+    board.failed(done("installed", "no nginx runs"))
+    status = board.status()
+    assert (status.state, status.nginx.running, status.applied) == ("installed", False, None)
+    assert board.since.route("a.test/x") is None
+    board.passed(msgspec.structs.replace(done(), at=20.0), APPLIED)
+    assert board.status().applied == APPLIED
+    assert board.since.route("a.test/x") == (ROUTE, 20.0)
+
+
+@pytest.mark.parametrize(("state", "running"), [("down", False), ("running", True), ("adopted", True)])
+def test_an_nginx_that_is_ours_to_start_is_seen_to_run(board: Board, state: str, *, running: bool) -> None:
+    board.child_noted(ChildState(command="nginx", state="waiting", since=1.0))
+    assert board.nginx.running is None
+    board.child_noted(ChildState(command="nginx", state=state, since=1.0))
+    assert board.nginx.running is running
+
+
 def test_routes_have_their_endpoints(board: Board) -> None:
     gone = Route("b.test", "/", "gone", "routes/b", "etcd routes/b", "etcd")
     board.snapshot_made(Snapshot((ROUTE, gone), SNAPSHOT.services), ())
@@ -109,8 +135,72 @@ def test_routes_have_their_endpoints(board: Board) -> None:
             source="etcd routes/web",
             endpoints=("10.0.0.1:80", "10.0.0.2:80"),
         ),
-        RouteState(host="b.test", path="/", service="gone", source="etcd routes/b", endpoints=()),
+        RouteState(
+            host="b.test",
+            path="/",
+            service="gone",
+            source="etcd routes/b",
+            endpoints=(),
+            answers="503, for there is no endpoint",
+        ),
     ]
+
+
+def asking(**options: object) -> Route:
+    return replace(ROUTE, options=Options(LocationOptions(**options)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("route", "problems", "answers"),
+    [
+        pytest.param(ROUTE, (), "", id="passed on"),
+        pytest.param(ROUTE, (BAD,), "", id="another's problem"),
+        pytest.param(asking(maintenance=True), (), "503, for maintenance", id="maintenance"),
+        pytest.param(asking(redirect="https://b.test"), (), "a redirect to https://b.test", id="redirect"),
+        pytest.param(asking(redirect="//b.test"), (), "a redirect to b.test", id="www twin"),
+        pytest.param(
+            asking(redirect="//b.test"),
+            (Problem("host", "a.test", "answers 503, for no certificate is for it (put one)"),),
+            "503: no certificate is for it (put one)",
+            id="closed host",
+        ),
+        pytest.param(
+            ROUTE,
+            (Problem("route", "etcd routes/web", "answers 503, for this nginx lacks something"),),
+            "503: this nginx lacks something",
+            id="closed route",
+        ),
+        pytest.param(
+            ROUTE,
+            (Problem("host", "a.test", "nginx refuses it: x (it answers 503)"),),
+            "503: nginx refuses it: x (it answers 503)",
+            id="refused host",
+        ),
+    ],
+)
+def test_routes_have_what_they_answer(
+    board: Board, route: Route, problems: tuple[Problem, ...], answers: str
+) -> None:
+    board.snapshot_made(Snapshot((route,), SNAPSHOT.services), problems)
+    assert [one.answers for one in board.status().routes] == [answers]
+
+
+def test_what_is_held_is_told_of_the_source_and_its_routes(board: Board) -> None:
+    before, after = (Reader().read(listing(*addresses(count))) for count in (3, 1))
+    (route,) = before.routes
+    held = Held(listing(*addresses(1)), after, before)
+    snapshot = Snapshot((ROUTE, route), SNAPSHOT.services)
+    board.snapshot_made(snapshot, (), (held,))
+    status = board.status()
+    assert [(one.host, one.held) for one in status.routes] == [("a.test", True), ("web.test", True)]
+    assert [(one.name, one.held.partition(",")[0]) for one in status.sources] == [
+        ("etcd", "came back with 1 of 3 endpoints"),
+        ("docker", ""),
+    ]
+    board.snapshot_made(snapshot, ())
+    status = board.status()
+    assert not any(route.held for route in status.routes)
+    assert not any(source.held for source in status.sources)
 
 
 def test_containers_that_get_no_requests_are_not_logged(
@@ -204,7 +294,7 @@ def test_a_failure_is_told_once(
     assert logs[1:] == [line]
     assert [one.result for one in board.status().history] == ["applied", result]
     assert (board.status().state, board.status().reason) == (result, "why")
-    assert board.status().applied == APPLIED
+    assert board.status().applied == (None if result == "installed" else APPLIED)
     assert not board.is_applied
     board.failed(done(result, "another reason"))
     assert len(logs) == 3

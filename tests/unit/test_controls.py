@@ -51,7 +51,7 @@ def test_explained(installed: Installed) -> None:
     with running(installed):
         done = call("explain", "nobody.test", *state)
         assert done.exit_code == 1
-        assert done.stdout.startswith("no route is for it: the default server answers (is it spelled as in ")
+        assert done.stdout.startswith("no route is for it, and nothing is proved: installed: ")
         assert not json.loads(call("explain", "nobody.test", "--json", *state).stdout)["is_served"]
         wrong = call("explain", "no host!", *state)
         assert wrong.exit_code == 2

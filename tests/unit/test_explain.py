@@ -3,138 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.api import AppliedState, CertificateState, NginxState, SourceState, Status
 from proxyconf.errors import BadValueError
-from proxyconf.explain.answer import Explanation, Known, Link
-from proxyconf.explain.ask import explain
-from proxyconf.model import Container, Entry, Listing, Problem
+from proxyconf.model import Problem
 from proxyconf.nginx.part import Part
-from proxyconf.nginx.site import Renderer
 from proxyconf.options import HostOptions, LocationOptions, ServiceOptions
-from proxyconf.routing import Reader
 from proxyconf.routing.offered import OPTIONS
-from proxyconf.since import Since
-from proxyconf.snapshot import merge
 from proxyconf.tables import Nginx, Tls
 from tests.golden import cases
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from proxyconf.nginx.site import Dialect
-
-AT = 1_800_000_000.0
-WEB = Container(
-    id="1" * 64,
-    name="web-1",
-    labels={"proxyconf.host": "a.test"},
-    state="running",
-    networks={"front": "172.18.0.2"},
-    ports=(8080,),
-    created=1700,
-)
-
-
-def other(number: int, **changes: object) -> Container:
-    made = replace(WEB, id=str(number) * 64, name=f"web-{number}", networks={"front": f"172.18.0.{number}"})
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-@dataclass
-class World:
-    """Two sources, and an nginx that serves what they ask for, unless said otherwise.
-
-    Attributes:
-        left_out: A service that nginx does not have, though it has endpoints.
-        nginx: What the parts are written for; else they are empty.
-        settings: What is set for it.
-        files: Of each host.
-        host_problems: Of each host.
-        now: Unix time of the question.
-    """
-
-    containers: tuple[Container, ...] = (WEB,)
-    removed: tuple[Container, ...] = ()
-    keys: dict[str, str] = field(default_factory=dict)
-    state: str = "applied"
-    reason: str = ""
-    problems: tuple[Problem, ...] = ()
-    proved: bool = True
-    left_out: str = ""
-    nginx: Dialect | None = None
-    settings: Nginx = field(default_factory=Nginx)
-    files: tuple[Part, ...] = (Part("certificate", "own", "c-1.pem", b""),)
-    host_problems: tuple[Problem, ...] = ()
-    now: float = AT - 1
-
-    def known(self) -> Known:
-        listings = [
-            Listing("docker", containers=self.containers, removed=self.removed),
-            Listing(
-                "etcd",
-                keys={key: Entry(text.encode()) for key, text in self.keys.items()},
-                place="etcd key '/proxyconf/{key}'",
-            ),
-        ]
-        claims = [Reader().read(listing) for listing in listings]
-        snapshot = merge(claims)
-        since = Since()
-        if self.proved:
-            since.note(snapshot, AT)
-        status = Status(
-            nginx=NginxState(mode="own", root="/state/nginx/nginx.conf"),
-            state=self.state,
-            reason=self.reason,
-            applied=AppliedState(digest="abcdef0123456789", at=AT) if self.proved else None,
-            sources=[
-                SourceState(name="docker", state="watching", listed_at=AT),
-                SourceState(name="etcd", state="lost", listed_at=None, reason="refused"),
-            ],
-            problems=[*snapshot.problems, *self.problems],
-            certificates=[
-                CertificateState(name=name, file=f"/certs/{name}.crt", names=("a.test",), not_after=AT)
-                for name in ("own", "other")
-            ],
-        )
-        live = [name for name, of in snapshot.services.items() if of and name != self.left_out]
-        hosts = [
-            Part("host", one.host, "h-1.conf", b"", frozenset(live), self.files, self.host_problems)
-            for one in snapshot.routes
-        ]
-        services = [Part("service", name, "s-1.conf", b"") for name in live]
-        made: Sequence[Part] = (*hosts, *services) if self.proved else ()
-        if self.nginx:
-            made = Renderer(self.nginx).render(snapshot).parts
-        parts: dict[tuple[str, str], Part] = {(part.kind, part.name): part for part in made}
-        return Known(
-            listings,
-            claims,
-            snapshot,
-            status,
-            since,
-            lambda kind, name: parts.get((kind, name)),
-            self.nginx.settings if self.nginx else self.settings,
-            self.now,
-        )
-
-    def explain(self, question: str) -> Explanation:
-        return explain(question, self.known())
-
-
-def flat(links: tuple[Link, ...]) -> Iterator[Link]:
-    for link in links:
-        yield link
-        yield from flat(link.links)
-
-
-def said(answer: Explanation, what: str) -> list[str]:
-    return [link.says for link in flat(answer.chain) if link.what == what]
+from tests.unit.explaining import AT, WEB, World, other, said
 
 
 @pytest.fixture(autouse=True)
@@ -325,8 +206,11 @@ def test_a_container_that_was_removed_a_moment_ago() -> None:
 @pytest.mark.parametrize(
     ("option", "verdict"),
     [
-        ('"maintenance": true', "a.test/ is answered without an endpoint: 503, for maintenance"),
-        ('"redirect": "https://b.test"', "a.test/ is answered without an endpoint: sent to https://b.test"),
+        ('"maintenance": true', "a.test/ answers 503, for maintenance, as was asked for"),
+        (
+            '"redirect": "https://b.test"',
+            "a.test/ is served, since 2027-01-15 08:00:00: by a redirect to https://b.test",
+        ),
     ],
 )
 def test_a_host_that_needs_no_endpoint(option: str, verdict: str) -> None:
@@ -383,12 +267,6 @@ def test_what_is_not_proved_is_not_served() -> None:
 
 def replace_problems(world: World, *problems: Problem) -> World:
     return World(proved=world.proved, state=world.state, reason=world.reason, problems=problems)
-
-
-def test_a_last_change_that_failed_is_told() -> None:
-    answer = World(state="failed", reason="disk full").explain("a.test")
-    assert answer.is_served
-    assert answer.verdict.endswith("; its last change is not: failed: disk full")
 
 
 def test_a_rival_and_its_loss() -> None:
@@ -563,7 +441,8 @@ def test_a_container_whose_host_is_another_ones() -> None:
     answer = World(containers=(WEB, late)).explain("web-3")
     assert said(answer, "route") == ["a.test/ is another one's: container web-1 label proxyconf.host"]
     unproved = World(proved=False).explain("web-1")
-    assert unproved.verdict == "web-1 gets no requests: nginx has not proved it yet"
+    told = "web-1 gets no requests: a.test/ is not served: applied: nginx has not proved it yet"
+    assert unproved.verdict == told
 
 
 @pytest.mark.parametrize("question", ["services/web/1", "/services/web/1", "/proxyconf/services/web/1"])
@@ -572,7 +451,7 @@ def test_a_key(question: str) -> None:
     answer = World(keys=keys).explain(question)
     assert answer.is_served
     assert answer.verdict == "etcd key '/proxyconf/services/web/1': counts"
-    assert said(answer, "seen") == ["etcd key '/proxyconf/services/web/1', etcd, from an earlier run"]
+    assert said(answer, "seen") == ["etcd key '/proxyconf/services/web/1', etcd at 2027-01-15 08:00:00"]
     assert said(answer, "endpoint")[0].startswith("10.0.0.1:80, served since")
     assert World(keys=keys).explain("routes/web").is_served
 

@@ -79,9 +79,10 @@ async def test_an_nginx_that_went_is_not_mended(tmp_path: Path) -> None:
     async with house.running():
         await asyncio.sleep(2)
         house.reconciler.brake.hold()
-        house.apply.still = False
+        house.apply.still = house.apply.runs = False
         await asyncio.sleep(10)
         assert told(house) == ("paused", "what is new waits")
+        assert (house.board.status().nginx.running, house.board.status().applied) == (False, None)
     assert house.apply.calls == [1.002]
 
 

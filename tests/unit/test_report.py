@@ -126,9 +126,19 @@ def test_what_a_person_wants_to_know() -> None:
             id="six endpoints",
         ),
         pytest.param(
-            status(routes=[route(endpoints=0)]),
-            "  a.test -> web (no endpoints: answers 503) from etcd routes/a",
-            id="no endpoints",
+            status(routes=[msgspec.structs.replace(route(), answers="503, for maintenance")]),
+            "  a.test -> web (503, for maintenance) from etcd routes/a",
+            id="a route that asks no service",
+        ),
+        pytest.param(
+            status(routes=[msgspec.structs.replace(route(), held=True)]),
+            "  a.test -> web (10.0.0.0:80) from etcd routes/a, held as it was",
+            id="a held route",
+        ),
+        pytest.param(
+            status(sources=[source(held="came back with 1 of 3", since=NOW)]),
+            "  etcd: watching for 0 s, 12 entries, last change 5 s ago, revision 7; held: came back with 1 of 3",
+            id="a held source",
         ),
         pytest.param(
             status(problems=[Problem("route", "etcd b", "bad (mend it)")]),
