@@ -99,9 +99,10 @@ def step_lines(
     pairs = [(one, passes[one.address]) for one in served if one.address in passes]
     of_step = {step: median(done.steps_ms.get(step, 0.0) for _, done in pairs) for step in _STEPS}
     # by the wall clock, since proxyconf says when it was done, and how long after the arrival
-    arrival = median((done.at - one.put.sent_at) * 1e3 - done.served_ms for one, done in pairs)
+    arrival = median((done.at - one.put.sent_at) * 1e3 - (done.served_ms or 0.0) for one, done in pairs)
     between = median(
-        done.served_ms - sum(ms for step, ms in done.steps_ms.items() if step != "tidy") for _, done in pairs
+        (done.served_ms or 0.0) - sum(ms for step, ms in done.steps_ms.items() if step != "tidy")
+        for _, done in pairs
     )
     put = median((one.put.done_ns - one.put.sent_ns) / 1e6 for one, _ in pairs)
     own = (put, arrival, between, *of_step.values(), median(one.ms for one in served))

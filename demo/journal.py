@@ -112,7 +112,8 @@ def sentences(event: Event, names: Mapping[str, str]) -> Iterator[str]:
     elif event.name == "site.applied":
         for change in event.changed:
             came = "gone" if change.startswith("-") else "served"
-            yield f"{_change(change, names)}: {came} after {told.get('served_ms')} ms"
+            after = f" after {told['served_ms']} ms" if "served_ms" in told else ""
+            yield f"{_change(change, names)}: {came}{after}"
     elif event.name == "problem.found":
         yield f"set aside: {told.get('what')} {told.get('where')}: {told.get('why')}"
     elif event.name == "problem.solved":

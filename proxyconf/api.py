@@ -114,9 +114,11 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
         sources: Whose listings caused it.
         asked: What else did: ``start`` (of ours), ``configuration`` (read again), ``look`` (SIGHUP, with a
             mistake in it), ``confirm``, ``resume``. With no source either it was nginx, or one of its files.
-        changed: What it changed, as ``+ web 10.0.0.1:80``; the first hundred.
+        changed: What came, went and is another, the first hundred: ``+ a.test/``, ``- web 10.0.0.1:80``,
+            ``~ a.test (hsts)`` for an option, ``~ web 10.0.0.1:80 weight 1 -> 5``.
         more: How many changes there were besides.
-        served_ms: From the arrival of the oldest change to the proof, in milliseconds.
+        served_ms: From the arrival of the oldest change to the proof, in milliseconds; None where none
+            waited.
         steps_ms: What each step took, in milliseconds.
         reason: Why it failed.
     """
@@ -127,7 +129,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     asked: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     more: int = 0
-    served_ms: float = 0.0
+    served_ms: float | None = None
     steps_ms: dict[str, float] = {}
     reason: str = ""
 

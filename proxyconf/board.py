@@ -218,7 +218,8 @@ class Board:
         if was_installed:  # what it waited for was nginx, so its time is not ours
             log.info("nginx.running", **told)
         else:
-            log.info("site.applied", served_ms=round(done.served_ms), **told)
+            waited = {} if done.served_ms is None else {"served_ms": round(done.served_ms)}
+            log.info("site.applied", **waited, **told)
 
     def failed(self, done: Pass) -> None:
         """Note an attempt that must be repeated; logged once per reason."""

@@ -70,7 +70,7 @@ class Metrics:
         if "signal" in done.steps_ms:
             self._reloads.labels(done.result).inc()
         # a look after an nginx that was started late, or that had nothing to do, waited for no proof of ours
-        if done.result == "applied" and "proof" in done.steps_ms and done.served_ms:
+        if done.result == "applied" and "proof" in done.steps_ms and done.served_ms is not None:
             self._served.observe(done.served_ms / 1000)
         for step, took_ms in done.steps_ms.items():
             self._steps.labels(step).observe(took_ms / 1000)

@@ -27,9 +27,10 @@ from proxyconf.errors import (
 from proxyconf.gate import Gate
 from proxyconf.groups.rendering import View
 from proxyconf.model import Snapshot
+from proxyconf.news import differences
 from proxyconf.progress import Progress
 from proxyconf.resources.keyspace import Keyspace
-from proxyconf.snapshot import differences, merge, owners_of
+from proxyconf.snapshot import merge, owners_of
 from proxyconf.state import Applied
 from proxyconf.steps import Steps
 from proxyconf.supervisor import uninterrupted
@@ -372,17 +373,15 @@ class Reconciler:
 
     def _done(self, result: str, reason: str, snapshot: Snapshot, steps: Steps) -> Pass:
         # what comes after the proof, tidying and saving, keeps nobody waiting
-        now = self._clock()
-        apply = self._outfit.apply
+        now, apply = self._clock(), self._outfit.apply
         end = apply.proved_at if apply and result == "applied" and "proof" in steps.seconds else now
-        waited_s = 0.0 if self._since is None else end - self._since
         return Pass(
             at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
             asked=tuple(sorted(self._asking)),
-            changed=differences(self._served or Snapshot(), snapshot),
-            served_ms=waited_s * 1000,
+            changed=differences(self._served or Snapshot(), snapshot, self._problems(snapshot)),
+            served_ms=None if self._since is None else (end - self._since) * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},
             reason=reason,
         )

@@ -51,8 +51,7 @@ def _attempt(done: Pass) -> Iterator[str]:
     colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(done.result, _WAIT)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.at))
     cause = f", by {', '.join((*done.sources, *done.asked)) or 'nginx'}" if done.steps_ms else ""
-    served = f", served after {done.served_ms:.0f} ms" if done.result == "applied" and done.served_ms else ""
-    yield f"{when} {click.style(done.result, fg=colour)}{cause}{served}"
+    yield f"{when} {click.style(done.result, fg=colour)}{cause}{_served(done, ', ')}"
     if done.reason:
         yield f"    {done.reason}"
     yield from (f"    {change}" for change in done.changed[:_CHANGES])
@@ -264,8 +263,13 @@ def _pass_line(done: Pass, now: float) -> str:
     changed = ", ".join(done.changed[:3]) + (" ..." if len(done.changed) > 3 else "")
     what = f"{age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
     if done.result == "applied" and steps:
-        return f"{what}; served after {done.served_ms:.0f} ms ({steps})"
+        return f"{what}{_served(done, '; ')} ({steps})"
     return f"{what}; {done.reason}" if done.reason else what
+
+
+def _served(done: Pass, separator: str) -> str:
+    is_served = done.result == "applied" and done.served_ms is not None
+    return f"{separator}served after {done.served_ms:.0f} ms" if is_served else ""
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -268,34 +268,3 @@ def _loss(rival: Route, winner: Route) -> Problem:
 def owners_of(snapshot: Snapshot) -> dict[str, Owner]:
     """Return who has each host and path."""
     return {route.claim: (route.source, route.key) for route in snapshot.routes}
-
-
-def differences(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
-    """Return what came (``+``) and went (``-``), for people: routes first, then endpoints."""
-    found: list[str] = []
-    if before.routes != after.routes:  # equal tuples are told by identity, in no time
-        old, new = ({route.claim: _leads_to(route) for route in one.routes} for one in (before, after))
-        found += [f"- {claim}" for claim in old if claim not in new]
-        found += [f"+ {claim}" for claim, leads_to in new.items() if old.get(claim) != leads_to]
-        found.sort(key=lambda text: text[2:])
-    for name in sorted(before.services.keys() | after.services.keys()):
-        gone, came = before.services.get(name, ()), after.services.get(name, ())
-        if gone == came:
-            continue
-        gone, came = _as_served(gone), _as_served(came)
-        there, here = frozenset(gone), frozenset(came)
-        found += [f"- {name} {endpoint.address}" for endpoint in gone if endpoint not in here]
-        found += [f"+ {name} {endpoint.address}" for endpoint in came if endpoint not in there]
-    return tuple(found)
-
-
-def _leads_to(route: Route) -> tuple[str, Options]:
-    """Return what of a route is served: who asked for it, and when, is not."""
-    return route.service, route.options
-
-
-def _as_served(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    """Return them as nginx knows them: a draining one that can't be spared is like any other."""
-    return tuple(
-        [replace(endpoint, draining=False) if endpoint.draining else endpoint for endpoint in endpoints]
-    )

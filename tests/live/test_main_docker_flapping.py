@@ -52,6 +52,7 @@ async def test_they_cost_no_reloads_and_nobody_time(docker_engine: DockerEngine,
             await run(docker_engine, f"quiet{number}")
             proxy.until_endpoints("a.test", number + 1)
             (change, *_) = proxy.status().history
+            assert change.served_ms is not None
             assert change.served_ms - sum(change.steps_ms.values()) < AT_ONCE_MS
             await asyncio.sleep(REFILLED_S)
         assert proxy.reloads() == reloads + 3, "one for each of the others"

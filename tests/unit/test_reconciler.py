@@ -55,6 +55,26 @@ async def test_a_change_is_applied_and_told(tmp_path: Path) -> None:
     assert list(done.steps_ms) == ["snapshot", "check", "proof"]
 
 
+async def test_where_nothing_waited_no_time_is_told(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.put(change(ONE, fresh=True), at=1)
+    async with house.running():
+        await asyncio.sleep(2)
+        house.reconciler.look_again()
+        await house.reconciler.looked.wait()
+    done = house.board.status().history[-1]
+    assert (done.asked, done.changed, done.served_ms) == (("look",), (), None)
+
+
+async def test_a_host_that_lets_nobody_in_is_told_as_closed(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.apply.problems = (Problem("host", "web.test", "answers 503, for no certificate is for it"),)
+    house.put(change(ONE, fresh=True), at=1)
+    await house.until(2)
+    (done,) = house.board.status().history
+    assert done.changed == ("+ web.test/ (closed: 503)", f"+ web {ONE}")
+
+
 async def test_what_is_served_is_looked_at_every_5_s(tmp_path: Path) -> None:
     """And nothing is done while it is."""
     house = House(tmp_path)

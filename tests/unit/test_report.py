@@ -137,7 +137,8 @@ def test_what_a_person_wants_to_know() -> None:
         ),
         pytest.param(
             status(sources=[source(held="came back with 1 of 3", since=NOW)]),
-            "  etcd: watching for 0 s, 12 entries, last change 5 s ago, revision 7; held: came back with 1 of 3",
+            "  etcd: watching for 0 s, 12 entries, last change 5 s ago, revision 7; held:"
+            " came back with 1 of 3",
             id="a held source",
         ),
         pytest.param(

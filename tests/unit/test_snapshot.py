@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxyconf.model import Claims, Container, Endpoint, Entry, Member, Named, Problem, Route, Snapshot
 from proxyconf.options import HostOptions, LocationOptions, Options, ServiceOptions
 from proxyconf.routing.offered import SPELLED
-from proxyconf.snapshot import differences, lost_share, merge, owners_of
+from proxyconf.snapshot import lost_share, merge, owners_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -390,30 +390,6 @@ def test_what_is_merged_is_lawful(
 def test_the_share_that_is_lost(before: int | None, after: int, share: float) -> None:
     old = None if before is None else claims(*(member(A, key=str(number)) for number in range(before)))
     assert lost_share(old, claims(*(member(B, key=f"x{number}") for number in range(after)))) == share
-
-
-def test_differences() -> None:
-    """Routes first, then endpoints, what went before what came; a changed route only comes."""
-    before = Snapshot(
-        (route("a.test"), route("b.test"), route("c.test")), {"gone": (C,), "same": (C,), "web": (A, B)}
-    )
-    after = Snapshot(
-        (route("a.test"), route("c.test", service="api"), route("d.test")),
-        {"new": (), "same": (C,), "web": (Endpoint(A.address, weight=2), C)},
-    )
-    assert differences(before, after) == (
-        "- b.test/",
-        "+ c.test/",
-        "+ d.test/",
-        "- gone 10.0.0.3:80",
-        "- web 10.0.0.1:80",
-        "- web 10.0.0.2:80",
-        "+ web 10.0.0.1:80",
-        "+ web 10.0.0.3:80",
-    )
-    assert differences(after, after) == ()
-    again = replace(after, routes=tuple(replace(one, born=9, where="elsewhere") for one in after.routes))
-    assert differences(after, again) == (), "who asks for it, and since when, is not what is served"
 
 
 def test_a_service_that_can_serve_takes_the_host_from_one_that_can_not() -> None:
