@@ -1,4 +1,7 @@
-"""Questions: a host, with a path or without, a container's name or how its id begins, a key, a service."""
+"""Questions: a host, with a path or without, a container's name or how its id begins, a key, a service.
+
+A key or a container may be named as in a problem, too: ``etcd key '/proxyconf/routes/web'``.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +42,10 @@ def _told_once(links: tuple[Link, ...], told: set[str]) -> tuple[Link, ...]:
 
 
 def _explain(asked: str, known: Known) -> Explanation:
-    if container := find_container(asked, known):
-        return of_container(asked, container, known)
     if key := of_key(asked, known):
         return key
+    if container := find_container(asked, known):
+        return of_container(asked, container, known)
     # services without a name of their own are called like a host and a path, which is what is asked for then
     service = find_service(asked, known)
     if service and "/" not in service and not any(route.host == service for route in known.snapshot.routes):

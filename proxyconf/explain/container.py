@@ -24,8 +24,8 @@ _ID = re.compile(r"[0-9a-f]{4,64}")
 
 
 def find_container(question: str, known: Known) -> Container | None:
-    """Return the container that has this name, or whose id begins like this."""
-    name = question.removeprefix("/")
+    """Return the container that has this name, or whose id begins like this, also by a place in it."""
+    name = question.removeprefix("container ").partition(" ")[0].removeprefix("/")
     containers = list(containers_of(known))
     for container in containers:
         if container.name == name:

@@ -35,7 +35,7 @@ def of_key(question: str, known: Known) -> Explanation | None:
 
 def _is_asked(question: str, key: str, entry: Entry, listing: Listing) -> bool:
     where = place_of(key, entry, listing)
-    return question in (key, f"/{key}", where) or f"{question!r}" in where
+    return question in (key, f"/{key}", where, f"{where} (host rule)") or f"{question!r}" in where
 
 
 def _of_counting(question: str, key: str, listing: Listing, known: Known) -> Explanation:

@@ -56,6 +56,7 @@ class World:
         more: Keys of a third source.
         lost: The second source is.
         forgotten: It was an earlier run that proved it.
+        where: The place of the keys, where they are not in a store.
     """
 
     containers: tuple[Container, ...] = (WEB,)
@@ -77,13 +78,14 @@ class World:
     more: dict[str, str] = field(default_factory=dict)
     lost: bool = False
     forgotten: bool = False
+    where: str = ""
 
     def known(self) -> Known:
         listings = [
             Listing("docker", containers=self.containers, removed=self.removed),
             Listing(
                 "etcd",
-                keys={key: Entry(text.encode()) for key, text in self.keys.items()},
+                keys={key: Entry(text.encode(), where=self.where) for key, text in self.keys.items()},
                 place="etcd key '/proxyconf/{key}'",
             ),
             Listing(

@@ -299,3 +299,32 @@ def test_a_redirect_is_no_lack_of_endpoints() -> None:
         )
         assert said(answer, "service") == []
     assert not world.explain("web-3").is_served
+
+
+# --- places as they are printed ---
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "etcd key '/proxyconf/routes/web'",
+        "etcd key '/proxyconf/services/web/1'",
+        "etcd key '/proxyconf/services/web/1' (host rule)",
+        "container web-1",
+        "container web-1 label proxyconf.host",
+        "web-1 variable VIRTUAL_HOST",
+    ],
+)
+def test_a_place_is_a_question_as_it_is_printed(question: str) -> None:
+    world = World((WEB, other(3, name="etcd", labels={})), keys=KEYS)
+    assert world.explain(question).is_served
+
+
+def test_a_place_in_a_file_is_a_question() -> None:
+    """Which is not made of its key."""
+    where = "/etc/proxyconf/sites.toml: routes.blog"
+    world = World(keys={"routes/blog": '{"host": "b.test", "path": "nowhere"}'}, where=where)
+    answer = world.explain(where)
+    assert not answer.is_served
+    assert answer.verdict.startswith(f"{where}: ")
+    assert "nowhere" in answer.verdict
