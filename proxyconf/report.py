@@ -142,14 +142,17 @@ def head(status: Status, now: float) -> Iterator[str]:
 
 
 def sections(status: Status, now: float) -> Iterator[Section]:
-    """Yield the rest, at the Unix time *now*."""
-    yield Section("sources", [_source_line(source, now) for source in status.sources])
+    """Yield the rest, at the Unix time *now*; what is amiss comes first in each."""
+    sources = sorted(status.sources, key=lambda one: one.state == "watching" and not one.held)
+    yield Section("sources", [_source_line(source, now) for source in sources])
     if status.nginx.mode != "none":
         wish = "" if status.state == "applied" else ", as they should be"
-        routes = [_route_line(route) for route in status.routes]
+        routes = [_route_line(route) for route in sorted(status.routes, key=_is_well_routed)]
         yield Section(f"routes ({len(routes)}{wish})", routes)
-    certificates = [_certificate_line(one, now) for one in status.certificates]
-    templates = [_template_line(template, now) for template in status.templates]
+    by_end = sorted(status.certificates, key=lambda one: one.not_after)
+    certificates = [_certificate_line(one, now) for one in by_end]
+    by_state = sorted(status.templates, key=lambda one: one.state not in ("refused", "failed"))
+    templates = [_template_line(template, now) for template in by_state]
     problems = [f"{click.style(one.what, fg=_BAD)} {one.where}: {one.why}" for one in status.problems]
     idle = [f"{one.container}: {one.why}" for one in status.idle]
     for title, lines in (
@@ -230,6 +233,10 @@ def _source_line(source: SourceState, now: float) -> str:
         text += f", revision {source.revision}"
     text = f"{text}: {source.reason}" if source.reason else text
     return f"{text}; {click.style('held', fg=_WAIT)}: {source.held}" if source.held else text
+
+
+def _is_well_routed(route: RouteState) -> bool:
+    return not route.held and not route.answers.startswith("503")
 
 
 def _route_line(route: RouteState) -> str:

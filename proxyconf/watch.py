@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 import termios
@@ -19,27 +18,21 @@ import click
 
 from proxyconf import report
 from proxyconf.errors import StateError
+from proxyconf.rows import fit, frame
 from proxyconf.status import ask_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from proxyconf.api import Status
-    from proxyconf.report import Section
 
 _EVERY_S = 1.0
 _PATIENCE_S = 2.0  # with one that hangs
 _NEWS_S = 10.0  # how long a restart is news
-_LEAST = 3  # lines of each section, before any gets more
-_AROUND = 2  # lines around those of a section: its title, and an empty one
-# what a person looks for first
-_ORDER = ("sources", "problems", "last changes", "templates", "routes", "certificates")
 _ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
-_HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
-_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 async def watch(path: Path, *, coloured: bool) -> None:
@@ -81,7 +74,7 @@ async def _keep_drawing(view: View, news: asyncio.Event, *, coloured: bool) -> N
         news.clear()
         # not what the environment says: that knows nothing of a terminal that was made larger
         size = os.get_terminal_size(sys.stdout.fileno())
-        lines = view.lines(time.time(), size.lines)
+        lines = view.lines(time.time(), size.lines, size.columns)
         sys.stdout.write(frame(lines, size.columns, coloured=coloured))
         sys.stdout.flush()
 
@@ -133,12 +126,12 @@ class View:
         self._reason = reason
         self._lost_at = now if self._lost_at is None else self._lost_at
 
-    def lines(self, now: float, height: int) -> list[str]:
-        """Return what to show at the Unix time *now*, at most *height* lines."""
-        if self._status is None:
-            return self._news(now)[:height]
-        head = [*self._news(now), *report.head(self._status, now)]
-        return fit(head, list(report.sections(self._status, now)), height)
+    def lines(self, now: float, height: int, width: int) -> list[str]:
+        """Return what to show at the Unix time *now*, at most *height* lines; what matters fits *width*."""
+        status, news = self._status, self._news(now)
+        if status is None:
+            return fit(news, (), height, width)
+        return fit([*news, *report.head(status, now)], list(report.sections(status, now)), height, width)
 
     def _news(self, now: float) -> list[str]:
         if self._lost_at is not None:
@@ -150,59 +143,3 @@ class View:
         if now - self._began_at < _NEWS_S:
             return [click.style("it has been started anew", fg="yellow")]
         return []
-
-
-def fit(head: Sequence[str], sections: Sequence[Section], height: int) -> list[str]:
-    """Return lines that are at most *height*: sections are cut, and say how much more there is.
-
-    Every section gets a few lines where there is room, then the most interesting ones get the rest.
-    """
-    room = max(0, height - len(head))
-    granted: dict[str, int] = {}
-    by_rank = sorted(sections, key=_rank)
-    for section in by_rank:
-        least = min(_LEAST, len(section.lines))
-        if _AROUND + least <= room:
-            granted[section.title] = least
-            room -= _AROUND + least
-    for section in by_rank:
-        if section.title in granted:
-            more = min(room, len(section.lines) - granted[section.title])
-            granted[section.title] += more
-            room -= more
-    lines = list(head)
-    for section in sections:
-        if section.title in granted:
-            lines += ["", click.style(section.title, bold=True)]
-            lines += [f"  {line}" for line in _cut(section.lines, granted[section.title])]
-    return lines[:height]
-
-
-def _rank(section: Section) -> int:
-    name = section.title.partition(" (")[0]
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
-
-
-def _cut(lines: Sequence[str], count: int) -> list[str]:
-    if len(lines) <= count:
-        return list(lines)
-    return [*lines[: count - 1], f"... and {len(lines) - count + 1} more"]
-
-
-def frame(lines: Sequence[str], width: int, *, coloured: bool) -> str:
-    """Return what draws *lines* over what was drawn before, each cut to *width*."""
-    drawn = [_narrowed(line if coloured else click.unstyle(line), width) for line in lines]
-    return _HOME + f"{_CLEAR_LINE}\n".join(drawn) + _CLEAR_LINE + _CLEAR_REST
-
-
-def _narrowed(line: str, width: int) -> str:
-    """Return *line* cut to *width* characters, and without those that move the cursor."""
-    pieces, room = [], width
-    for piece in _STYLE.split(line):
-        if _STYLE.fullmatch(piece):
-            pieces.append(piece)
-        else:
-            text = "".join(sign if sign.isprintable() else " " for sign in piece)
-            pieces.append(text[:room])
-            room -= len(pieces[-1])
-    return "".join(pieces)

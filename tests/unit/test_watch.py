@@ -9,7 +9,8 @@ import pytest
 from proxyconf.api import NginxState, Pass, RouteState, SourceState, Status
 from proxyconf.model import Problem
 from proxyconf.report import Section
-from proxyconf.watch import View, fit, frame
+from proxyconf.rows import fit, frame, wrap
+from proxyconf.watch import View
 from tests.unit.calling import call
 
 NOW = 1_700_000_000.0
@@ -39,8 +40,8 @@ def status(routes: int = 1, **fields: object) -> Status:
     return msgspec.structs.replace(made, **fields)
 
 
-def shown(view: View, now: float = NOW, height: int = 40) -> list[str]:
-    return [click.unstyle(line) for line in view.lines(now, height)]
+def shown(view: View, now: float = NOW, height: int = 40, width: int = 160) -> list[str]:
+    return [click.unstyle(line) for line in view.lines(now, height, width)]
 
 
 def test_all_that_there_is() -> None:
@@ -106,7 +107,8 @@ def test_an_end_and_a_new_start() -> None:
 
 
 SOURCES = "head||sources| s1| s2"
-THREE = "||routes (5)| r1| r2| ... and 3 more||problems (4)| p1| p2| p3| p4"
+PROBLEMS = "problems (4)| p1| p2| p3| p4"
+THREE = f"||routes (5)| r1| r2| ... and 3 more||{PROBLEMS}"
 
 
 @pytest.mark.parametrize(
@@ -116,17 +118,87 @@ THREE = "||routes (5)| r1| r2| ... and 3 more||problems (4)| p1| p2| p3| p4"
             40, f"{SOURCES}||routes (5)| r1| r2| r3| r4| r5||problems (4)| p1| p2| p3| p4||odd| o1", id="all"
         ),
         pytest.param(19, f"{SOURCES}{THREE}||odd| o1", id="fewer routes"),
-        pytest.param(16, f"{SOURCES}{THREE}", id="not the odd one"),
-        pytest.param(10, f"{SOURCES}||problems (4)| p1| p2| ... and 2 more", id="no routes"),
-        pytest.param(4, "head||odd| o1", id="what fits"),
+        pytest.param(17, f"{SOURCES}{THREE}|no room for odd", id="not the odd one"),
+        pytest.param(
+            16, f"{SOURCES}||{PROBLEMS}||odd| o1|no room for routes (5)", id="what there is room for"
+        ),
+        pytest.param(10, f"head||{PROBLEMS}|no room for sources, routes (5), odd", id="problems first"),
+        pytest.param(
+            4, "head|no room for sources, routes (5), problems (4), odd", id="only what there would be"
+        ),
         pytest.param(1, "head", id="one line"),
         pytest.param(0, "", id="none"),
     ],
 )
 def test_it_fits(height: int, expected: str) -> None:
-    made = [click.unstyle(line).replace("  ", " ") for line in fit(["head"], SECTIONS, height)]
+    made = [click.unstyle(line).replace("  ", " ") for line in fit(["head"], SECTIONS, height, 80)]
     assert "|".join(made) == expected
     assert len(made) <= height
+
+
+def test_problems_are_seen_whole_in_a_small_terminal() -> None:
+    """With the mend, which stands at the end; as many as there is room for, and how many more there are."""
+    problems = [
+        Problem("route", f"etcd key '/proxyconf/routes/r{number}'", "'a b' is no host name (write one)" * 3)
+        for number in range(9)
+    ]
+    sources = [
+        SourceState(name=f"file.{number}", state="watching", since=NOW, listed_at=NOW) for number in range(5)
+    ]
+    lost = SourceState(name="etcd", state="lost", since=NOW, reason="connection refused " * 5 + "(mend)")
+    view = View()
+    view.take(
+        status(
+            routes=50, problems=problems, sources=[*sources, lost], state="failed", reason="x " * 40 + "y"
+        ),
+        NOW,
+    )
+    made = shown(view, height=24, width=80)
+    assert len(made) <= 24
+    assert all(len(line) <= 80 for line in made if " -> " not in line)
+    assert made[1:3] == [f"state: failed: {'x ' * 32}", f"  {'x ' * 8}y"]
+    at = made.index("sources") + 1
+    assert made[at].startswith("  etcd: lost for 0 s: connection refused")
+    assert "(mend)" in made[at + 1]
+    at = made.index("problems (9)")
+    assert made[at + 1].startswith("  route etcd key '/proxyconf/routes/r0': 'a b' is no host name")
+    assert made[at + 2].endswith("(write one)")
+    assert made[at + 9] == "  ... and 5 more"
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        pytest.param("abc def", ["abc def"], id="it fits"),
+        pytest.param("abcdef ghijkl mnop", ["abcdef ", "  ghijkl ", "  mnop"], id="at spaces"),
+        pytest.param("abcdefghijklmnopqrst", ["abcdefghij", "  klmnopqr", "  st"], id="without any"),
+        pytest.param("a" * 99, ["a" * 10, *["  " + "a" * 8] * 2, "  " + "a" * 73], id="no more than four"),
+        pytest.param(
+            "\x1b[31mabcdef\x1b[0m ghijkl",
+            ["\x1b[31mabcdef\x1b[0m ", "  ghijkl"],
+            id="a style that ends",
+        ),
+        pytest.param(
+            "\x1b[31mabcdef ghijkl\x1b[0m",
+            ["\x1b[31mabcdef \x1b[0m", "  \x1b[31mghijkl\x1b[0m"],
+            id="a style that goes on",
+        ),
+        pytest.param("", [""], id="nothing"),
+    ],
+)
+def test_a_line_is_wrapped(line: str, rows: list[str]) -> None:
+    assert wrap(line, 10) == rows
+
+
+def test_a_line_that_is_larger_than_its_room_is_shown_in_part() -> None:
+    made = fit([], [Section("problems (2)", ["abc " * 60, "x"])], 5, 20)
+    assert [click.unstyle(line) for line in made] == [
+        "",
+        "problems (2)",
+        "  " + "abc " * 4,
+        "    " + "abc " * 4,
+        "  ... and 1 more",
+    ]
 
 
 def test_a_frame() -> None:
