@@ -78,6 +78,9 @@ class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
         proof: Of what was applied last: ``nonce``: nginx has answered with it; ``workers``: all of them are
             younger; ``command``: reload_cmd has only exited with 0; ``written``: there is nothing to reload.
         applied_at: Its Unix time; None when nothing ever was.
+        keys: The full names of what it is given: all keys at or below them.
+        causes: Whose listings, or what else, gave it the content that it has, or should have, as ``sources``
+            and ``asked`` of an attempt; empty where that was the template itself, or a look-up.
     """
 
     dest: str
@@ -87,6 +90,8 @@ class TemplateState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     proof: str = ""
     applied_at: float | None = None
+    keys: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
 
 
 class CertificateState(msgspec.Struct, frozen=True, kw_only=True):

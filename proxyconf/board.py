@@ -259,7 +259,19 @@ class Board:
                 return
             tells = {"refused": log.error, "failed": log.error, "installed": log.warning}
             tells.get(now.state, log.info)(f"template.{now.state}", dest=now.dest, reason=now.reason)
-        self._keep(Pass(at=time.time(), result=now.state, changed=(f"~ {now.dest}",), reason=now.reason))
+        changed = (f"~ {now.dest}",)
+        sources = tuple(name for name in now.causes if name in self._sources)
+        asked = tuple(name for name in now.causes if name not in self._sources)
+        self._keep(
+            Pass(
+                at=time.time(),
+                result=now.state,
+                sources=sources,
+                asked=asked,
+                changed=changed,
+                reason=now.reason,
+            )
+        )
 
     def certificates_found(self, certificates: Iterable[CertificateState]) -> None:
         """Note what hosts may be served with; log what came, went or is another one."""

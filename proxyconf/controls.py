@@ -87,11 +87,12 @@ def explain(load: Load, what: str, *, as_json: bool) -> None:
       proxyconf explain my-container
       proxyconf explain services/web/1
       proxyconf explain services/web
+      proxyconf explain /etc/app/app.conf
 
     WHAT is a host with or without a path, a container's name or the beginning of its id, a key, a service,
-    or a place as a problem names it ("etcd key '…'"). The answer goes from what a source said, and when, to
-    the part of the configuration that nginx has proved: address and port and why those, options, health,
-    rivals; or the reason why not, and the mend.
+    a template's file, or a place as a problem names it ("etcd key '…'"). The answer goes from what a source
+    said, and when, to the part of the configuration that nginx has proved: address and port and why those,
+    options, health, rivals; or the reason why not, and the mend.
 
     Exit codes: 0 it is served; 1 it is not, or nothing answers; 2 it is no question.
     """

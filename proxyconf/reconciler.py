@@ -25,11 +25,10 @@ from proxyconf.errors import (
     UncheckedError,
 )
 from proxyconf.gate import Gate
-from proxyconf.groups.rendering import View
+from proxyconf.groups.rendering import Views
 from proxyconf.model import Snapshot
 from proxyconf.news import differences
 from proxyconf.progress import Progress
-from proxyconf.resources.keyspace import Keyspace
 from proxyconf.snapshot import merge, owners_of
 from proxyconf.state import Applied
 from proxyconf.steps import Steps
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from proxyconf.board import Board
     from proxyconf.changes import ChangeQueue
     from proxyconf.groups.group import Group
+    from proxyconf.groups.rendering import View
     from proxyconf.intake import Intake
     from proxyconf.model import Problem
     from proxyconf.outfit import Outfit
@@ -86,7 +86,7 @@ class Reconciler:
         self._applied: Applied | None = None
         self._wanted = Snapshot()
         self._served: Snapshot | None = None
-        self._shown: View | None = None
+        self._views = Views()
         self._since: float | None = None
         self._causes: set[str] = set()
         self._asked = {"start"}  # of the passes to come
@@ -233,7 +233,7 @@ class Reconciler:
 
     async def _bring_none(self, snapshot: Snapshot, steps: Steps) -> float:
         """Note *snapshot* where there is no site."""
-        self._hand_out(snapshot)
+        self._hand_out(snapshot, frozenset(self._causes | self._asking))
         try:
             await asyncio.to_thread(self._save)
         except StateError as exc:
@@ -246,7 +246,7 @@ class Reconciler:
         return _LOOK_S
 
     async def _bring_site(self, apply: Apply, snapshot: Snapshot, steps: Steps, started: float) -> float:
-        reloads = apply.reloads
+        reloads, causes = apply.reloads, frozenset(self._causes | self._asking)
         try:
             wait_s = await self._bring(apply, snapshot, steps)
         except UncheckedError as exc:
@@ -254,7 +254,7 @@ class Reconciler:
             self._board.waiting(str(exc))
             wait_s = _LOOK_FOR_START_S
         self._board.nginx.version = apply.version
-        self._hand_out(snapshot)
+        self._hand_out(snapshot, causes)
         if apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload
             self._queue.bucket.spend(time.perf_counter() - started, old_workers=apply.lingering.memory)
             self._board.workers_counted(apply.lingering.count, apply.lingering.memory)
@@ -262,24 +262,14 @@ class Reconciler:
         return wait_s
 
     def _view(self, snapshot: Snapshot) -> View | None:
-        """Return what templates may see; None until every required source has spoken.
+        """Return what templates may see; None until every required source has spoken."""
+        return None if self._intake.behind() else self._views.of(snapshot)
 
-        It is another one only where it shows something else, for groups take each one for a reason to act.
-        """
-        if self._intake.behind():
-            return None
-        shown = self._shown
-        if shown is None or shown.snapshot != snapshot:
-            same_keys = shown is not None and shown.snapshot.pairs is snapshot.pairs
-            keyspace = shown.keyspace if shown and same_keys else Keyspace(snapshot.pairs)
-            shown = self._shown = View(snapshot, keyspace)
-        return shown
-
-    def _hand_out(self, snapshot: Snapshot) -> None:
+    def _hand_out(self, snapshot: Snapshot, causes: frozenset[str]) -> None:
         """Give the groups that work for themselves the newest view."""
         if self._outfit.lanes and (view := self._view(snapshot)):
             for lane in self._outfit.lanes:
-                lane.want(view)
+                lane.want(view, causes)
 
     async def _bring(self, apply: Apply, snapshot: Snapshot, steps: Steps) -> float:
         """Apply *snapshot* and note how it went; return the seconds until the next look."""
@@ -322,7 +312,7 @@ class Reconciler:
         with steps.timed("templates"):
             self.progress.promise(self._outfit.patience_s)
             if view := self._view(snapshot):
-                await joined.install(view)
+                await joined.install(view, frozenset(self._causes | self._asking))
         apply.also = joined.digest()
 
     async def _load_beside(self, apply: Apply, joined: Group, steps: Steps) -> None:

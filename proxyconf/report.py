@@ -50,7 +50,9 @@ def history_as_text(history: Sequence[Pass]) -> str:
 def _attempt(done: Pass) -> Iterator[str]:
     colour = {"applied": _GOOD, "refused": _BAD, "failed": _BAD}.get(done.result, _WAIT)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.at))
-    cause = f", by {', '.join((*done.sources, *done.asked)) or 'nginx'}" if done.steps_ms else ""
+    # a template without a cause was another one itself, or what it looks up was
+    causes = ", ".join((*done.sources, *done.asked)) or ("nginx" if done.steps_ms else "")
+    cause = f", by {causes}" if causes else ""
     yield f"{when} {click.style(done.result, fg=colour)}{cause}{_served(done, ', ')}"
     if done.reason:
         yield f"    {done.reason}"

@@ -23,7 +23,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: The kind of thing: route, seen, asks, rival, service, endpoint, left out, container, idle, key,
-            certificate, file, nginx, source, problem.
+            certificate, file, nginx, source, template, problem.
         says: Its part.
         is_bad: It keeps requests away.
         links: What belongs to it.

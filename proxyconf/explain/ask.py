@@ -1,6 +1,7 @@
 """Questions: a host, with a path or without, a container's name or how its id begins, a key, a service.
 
-A key or a container may be named as in a problem, too: ``etcd key '/proxyconf/routes/web'``.
+A template is asked for by the file that it is written to. A key or a container may be named as in a problem,
+too: ``etcd key '/proxyconf/routes/web'``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from proxyconf.explain.container import find_container, of_container
 from proxyconf.explain.host import of_host
 from proxyconf.explain.key import of_key
 from proxyconf.explain.service import find_service, of_service
+from proxyconf.explain.template import of_pair, of_template
 
 if TYPE_CHECKING:
     from proxyconf.explain.answer import Explanation, Known, Link
@@ -42,8 +44,8 @@ def _told_once(links: tuple[Link, ...], told: set[str]) -> tuple[Link, ...]:
 
 
 def _explain(asked: str, known: Known) -> Explanation:
-    if key := of_key(asked, known):
-        return key
+    if found := of_key(asked, known) or of_template(asked, known) or of_pair(asked, known):
+        return found
     if container := find_container(asked, known):
         return of_container(asked, container, known)
     # services without a name of their own are called like a host and a path, which is what is asked for then

@@ -105,16 +105,16 @@ class Group:
         """Whether something in place may not be in effect yet."""
         return bool(self._pending())
 
-    async def bring(self, view: View | None) -> float:
+    async def bring(self, view: View | None, causes: frozenset[str] = frozenset()) -> float:
         """Do what is due, by what is known, if anything is; return the seconds until the next look."""
         if view is not None:
-            await self.install(view)
+            await self.install(view, causes)
         if not self._undo.has_unchecked:
             await self.reload()
         return self.tell()
 
-    async def install(self, view: View) -> None:
-        """Put in place what has passed its check."""
+    async def install(self, view: View, causes: frozenset[str] = frozenset()) -> None:
+        """Put in place what has passed its check; the *causes* are whose listings made *view* another one."""
         if not self._is_resumed:
             await self.resume()
         if not self._is_resumed:
@@ -124,7 +124,7 @@ class Group:
         except StateError as exc:
             self._note_failed(self.outputs, str(exc))
             return
-        wishes = [wish for output in self.outputs if (wish := await output.wish(view))]
+        wishes = [wish for output in self.outputs if (wish := await output.wish(view, causes))]
         await self._installing.install(await self._without_unloadable(wishes))
         if self._sync_only:
             await self.settle("written")

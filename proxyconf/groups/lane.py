@@ -37,15 +37,16 @@ class Lane:
         self._bucket = Bucket(pace)
         self._clock = asyncio.get_running_loop().time
         self._view: View | None = None
+        self._causes: frozenset[str] = frozenset()
         self._arrived = asyncio.Event()
         self._crash = ""
         self._may_finish = False
         self.brake = Brake()
 
-    def want(self, view: View) -> None:
-        """Let *view* be what the group is to bring into effect."""
+    def want(self, view: View, causes: frozenset[str] = frozenset()) -> None:
+        """Let *view* be what the group is to bring into effect; *causes*: whose listings made it another."""
         if view != self._view:
-            self._view = view
+            self._view, self._causes = view, self._causes | causes
             self.settled.clear()
             self._arrived.set()
 
@@ -96,9 +97,9 @@ class Lane:
 
     async def _bring(self) -> float:
         view, started, commands = self._view, time.perf_counter(), self.group.commands
-        crash = ""
+        causes, self._causes, crash = self._causes, frozenset(), ""
         try:
-            wait_s = await self.group.bring(view)
+            wait_s = await self.group.bring(view, causes)
         except Exception as exc:
             crash, wait_s = f"crashed: {exc!r} (a bug of ours: please report it)", _CRASHED_S
             if crash != self._crash:

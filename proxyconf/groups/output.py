@@ -97,7 +97,7 @@ class Output:
         self.in_context = manner.in_context
         self.dest = Dest(resource.dest, mode=resource.mode, uid=resource.uid, gid=resource.gid)
         self.record: Record | None = None
-        self.state = TemplateState(dest=str(resource.dest), src=resource.src)
+        self.state = TemplateState(dest=str(resource.dest), src=resource.src, keys=resource.needs)
         self.is_troubled = self.is_to_be_tried_again = False
         self._rendering = rendering
         self._saved = saved
@@ -105,6 +105,7 @@ class Output:
         self._note = note
         self._manner = manner
         self._is_ours = False
+        self._causes: frozenset[str] = frozenset()
         self._rendered: tuple[bytes, float] = (b"", 0.0)
         self._installed_at: float | None = None
         self._stamp: Stamp = ()
@@ -144,23 +145,29 @@ class Output:
         if not self._manner.keeps_stage:
             await asyncio.to_thread(self.dest.unstage)
 
-    async def wish(self, view: View) -> Wish | None:
-        """Render; return what is to be put in place, None where nothing is."""
+    async def wish(self, view: View, causes: frozenset[str] = frozenset()) -> Wish | None:
+        """Render; return what is to be put in place, None where nothing is.
+
+        Args:
+            view: What is known.
+            causes: Whose listings, or what else, made it another one; empty where it is the same.
+        """
         self.is_troubled = self.is_to_be_tried_again = False
         self._stamp = self.dest.stamp()  # before it is read: an edit meanwhile is seen at the next look
         if self.record is None and (missing := view.missing(self.resource.require)):
             self.note("waiting", f"for keys below {', '.join(missing)}")
             return None
         try:
-            return await self._wish(view)
+            return await self._wish(view, causes)
         except TemplateError as exc:
+            self._causes = causes or self._causes
             kept = "its last good file is kept" if self._stamp else "there is no file yet"
             self.note("refused", f"{exc} ({kept})")
         except StateError as exc:
             self.note("failed", str(exc))
         return None
 
-    async def _wish(self, view: View) -> Wish | None:
+    async def _wish(self, view: View, causes: frozenset[str]) -> Wish | None:
         shown = self._rendered[1] or (self.record.clock if self.record else 0.0)
         content, clock = await self._rendering.render(view, clock=shown or time.time())
         if self._in_place == (self._stamp, content) and self.record == self._saved_record:
@@ -171,6 +178,8 @@ class Output:
         if shown and clock and content not in known:
             # it shows the time; with that of last time it differs, so something else has changed, too
             content, clock = await self._rendering.render(view, clock=time.time())
+        if content != self._rendered[0]:  # else it is a new try, or none of its business
+            self._causes = causes
         self._rendered = content, clock
         wish = Wish(self, self.dest.wanted(content, before), before, clock)
         if wish.is_new:
@@ -277,6 +286,8 @@ class Output:
             reason=reason,
             proof=record.proof if record else "",
             applied_at=(record.at or None) if record else None,
+            keys=before.keys,
+            causes=tuple(sorted(self._causes)),
         )
         self._note(self.state)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxyconf.resources.jinja import TemplateError
+from proxyconf.resources.keyspace import Keyspace
 from proxyconf.resources.store import Stores
 from proxyconf.resources.world import Used, World, stamp
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from proxyconf.model import Snapshot
     from proxyconf.resources.jinja import Rendered, Templates
-    from proxyconf.resources.keyspace import Keyspace, Share
+    from proxyconf.resources.keyspace import Share
     from proxyconf.resources.lookups import Lookups
     from proxyconf.resources.table import Resource
     from proxyconf.resources.world import Lookup
@@ -45,6 +46,25 @@ class View:
     def missing(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return which of the key prefixes *names* have no key."""
         return tuple(name for name in names if not self.keyspace.below((name,)).names)
+
+
+class Views:
+    """Makes views of snapshots.
+
+    It is another one only where it shows something else, for groups take each one for a reason to act.
+    """
+
+    def __init__(self) -> None:
+        self._shown: View | None = None
+
+    def of(self, snapshot: Snapshot) -> View:
+        """Return what *snapshot* shows."""
+        shown = self._shown
+        if shown is None or shown.snapshot != snapshot:
+            same_keys = shown is not None and shown.snapshot.pairs is snapshot.pairs
+            keyspace = shown.keyspace if shown and same_keys else Keyspace(snapshot.pairs)
+            shown = self._shown = View(snapshot, keyspace)
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from proxyconf.api import AppliedState, CertificateState, NginxState, SourceState, Status
+from proxyconf.api import (
+    AppliedState,
+    CertificateState,
+    NginxState,
+    Pause,
+    SourceState,
+    Status,
+    TemplateState,
+)
 from proxyconf.explain.answer import Explanation, Known, Link
 from proxyconf.explain.ask import explain
 from proxyconf.held import Held
@@ -57,6 +65,10 @@ class World:
         lost: The second source is.
         forgotten: It was an earlier run that proved it.
         where: The place of the keys, where they are not in a store.
+        pairs: What the second source has for templates.
+        more_pairs: And the third.
+        templates: How it stands with them.
+        pause: A person asked for one.
     """
 
     containers: tuple[Container, ...] = (WEB,)
@@ -79,6 +91,10 @@ class World:
     lost: bool = False
     forgotten: bool = False
     where: str = ""
+    pairs: dict[str, str] = field(default_factory=dict)
+    more_pairs: dict[str, str] = field(default_factory=dict)
+    templates: tuple[TemplateState, ...] = ()
+    pause: bool = False
 
     def known(self) -> Known:
         listings = [
@@ -86,11 +102,13 @@ class World:
             Listing(
                 "etcd",
                 keys={key: Entry(text.encode(), where=self.where) for key, text in self.keys.items()},
+                pairs={name: Entry(text.encode()) for name, text in self.pairs.items()},
                 place="etcd key '/proxyconf/{key}'",
             ),
             Listing(
                 "consul",
                 keys={key: Entry(text.encode()) for key, text in self.more.items()},
+                pairs={name: Entry(text.encode()) for name, text in self.more_pairs.items()},
                 place="consul key 'proxyconf/{key}'",
             ),
         ]
@@ -114,7 +132,10 @@ class World:
                 SourceState(name="etcd", state="lost", listed_at=AT, reason="refused")
                 if self.lost
                 else SourceState(name="etcd", state="watching", listed_at=AT),
+                SourceState(name="consul", state="watching", listed_at=AT),
             ],
+            templates=list(self.templates),
+            paused=Pause(since=AT) if self.pause else None,
             problems=[*snapshot.problems, *self.problems],
             certificates=[
                 CertificateState(name=name, file=f"/certs/{name}.crt", names=("a.test",), not_after=AT)
@@ -143,10 +164,10 @@ class World:
             self.now,
         )
 
-    def holding(self, keys: dict[str, str]) -> World:
+    def holding(self, keys: dict[str, str], pairs: dict[str, str] | None = None) -> World:
         """Return this world where the second source said last that it has these *keys*, in vain."""
         (before,) = [one for one in self.known().claims if one.source == "etcd"]
-        known = replace(self, keys=keys).known()
+        known = replace(self, keys=keys, pairs=pairs or {}).known()
         (listing,) = [one for one in known.listings if one.source == "etcd"]
         (claims,) = [one for one in known.claims if one.source == "etcd"]
         return replace(self, held=(Held(listing, claims, before),))

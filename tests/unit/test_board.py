@@ -10,7 +10,16 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from proxyconf.api import AppliedState, CertificateState, ChildState, NginxState, Pass, Pause, RouteState
+from proxyconf.api import (
+    AppliedState,
+    CertificateState,
+    ChildState,
+    NginxState,
+    Pass,
+    Pause,
+    RouteState,
+    TemplateState,
+)
 from proxyconf.board import Board
 from proxyconf.held import Held
 from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
@@ -122,6 +131,19 @@ def test_an_nginx_that_is_ours_to_start_is_seen_to_run(board: Board, state: str,
     assert board.nginx.running is None
     board.child_noted(ChildState(command="nginx", state=state, since=1.0))
     assert board.nginx.running is running
+
+
+def test_templates_have_their_causes_in_the_history(board: Board) -> None:
+    template = TemplateState(dest="/etc/x", src="x", state="refused", reason="bad", causes=("etcd", "resume"))
+    board.template_noted(template)
+    (kept,) = board.status().history
+    assert (kept.result, kept.sources, kept.asked, kept.changed, kept.reason) == (
+        "refused",
+        ("etcd",),
+        ("resume",),
+        ("~ /etc/x",),
+        "bad",
+    )
 
 
 def test_routes_have_their_endpoints(board: Board) -> None:

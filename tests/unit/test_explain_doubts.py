@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from proxyconf.api import TemplateState
 from proxyconf.model import Problem
 from proxyconf.tables import Nginx
-from tests.unit.explaining import WEB, World, other, said
+from tests.unit.explaining import AT, WEB, World, other, said
 
 SINCE = "2027-01-15 08:00:00"
 KEYS = {"routes/web": '{"host": "b.test", "service": "web"}', "services/web/1": "10.0.0.1:80"}
@@ -328,3 +329,66 @@ def test_a_place_in_a_file_is_a_question() -> None:
     assert not answer.is_served
     assert answer.verdict.startswith(f"{where}: ")
     assert "nowhere" in answer.verdict
+
+
+# --- templates ---
+
+APPLIED = TemplateState(
+    dest="/etc/app.conf",
+    src="app.tmpl",
+    state="applied",
+    proof="command",
+    applied_at=AT,
+    keys=("/app", "/none"),
+)
+REFUSED = TemplateState(
+    dest="/etc/b.conf", src="b.tmpl", state="refused", reason="b.tmpl:1: no key", keys=("/app/x",)
+)
+PAIRS = {"/app/x": "1", "/app/y": "2", "/other": "3"}
+
+
+def test_the_file_of_a_template() -> None:
+    world = World(pairs=PAIRS, templates=(APPLIED, REFUSED))
+    answer = world.explain("/etc/app.conf")
+    told = f"/etc/app.conf: applied at {SINCE}, proof: command"
+    assert (answer.is_served, answer.verdict) == (True, told)
+    assert said(answer, "template") == ["app.tmpl"]
+    assert said(answer, "key") == ["/app: 2 at or below it", "/none: none at or below it"]
+    answer = world.explain("/etc/b.conf")
+    assert (answer.is_served, answer.verdict) == (False, "/etc/b.conf: refused: b.tmpl:1: no key")
+    answer = replace(world, pause=True).explain("/etc/app.conf")
+    assert answer.verdict == f"{told}; nothing new is applied until proxyconf resume"
+
+
+@pytest.mark.parametrize("question", ["/app/y", "/app/y/", "etcd '/app/y'"])
+def test_a_key_of_a_template(question: str) -> None:
+    """Its value may be a secret."""
+    world = World(pairs=PAIRS, templates=(APPLIED, REFUSED))
+    answer = world.explain(question)
+    assert (answer.is_served, answer.verdict) == (True, "etcd '/app/y': is given to /etc/app.conf")
+    assert said(answer, "seen") == [f"etcd '/app/y', etcd at {SINCE}"]
+    assert said(answer, "template") == [f"/etc/app.conf: applied at {SINCE}, proof: command"]
+
+
+def test_a_key_of_a_template_that_is_refused_or_of_none() -> None:
+    world = World(pairs=PAIRS, templates=(APPLIED, REFUSED))
+    answer = world.explain("/app/x")
+    assert not answer.is_served
+    assert answer.verdict == (
+        "etcd '/app/x': is given to /etc/b.conf, which has not taken effect: refused: b.tmpl:1: no key"
+    )
+    answer = world.explain("/other")
+    assert not answer.is_served
+    assert answer.verdict == "etcd '/other': is given to no template (add it to the keys of one)"
+
+
+def test_a_key_that_two_sources_have() -> None:
+    answer = World(pairs=PAIRS, more_pairs={"/app/x": "9"}, templates=(APPLIED,)).explain("/app/x")
+    assert said(answer, "rival") == ["consul '/app/x', consul at 2027-01-15 08:00:00: yields to it"]
+
+
+def test_what_is_held_of_a_template() -> None:
+    world = World(pairs=PAIRS, templates=(APPLIED, REFUSED)).holding({}, pairs={"/app/x": "1"})
+    (problem,) = said(world.explain("/etc/app.conf"), "problem")
+    assert problem.startswith("etcd: came back with 1 of 3 keys for templates")
+    assert said(world.explain("/etc/b.conf"), "problem") == []

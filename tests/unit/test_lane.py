@@ -38,6 +38,7 @@ class FakeGroup:
 
     Attributes:
         brought: When it began to bring which view.
+        causes: What each is another one by.
         takes_s: How long one takes.
         wait_s: How soon it wants to look again.
         runs_command: Whether each runs one.
@@ -51,6 +52,7 @@ class FakeGroup:
         self.outputs = (Noting(), Noting())
         self.commands = 0
         self.brought: list[tuple[float, View | None]] = []
+        self.causes: list[list[str]] = []
         self.takes_s = 0.0
         self.wait_s = 5.0
         self.runs_command = False
@@ -63,7 +65,8 @@ class FakeGroup:
     async def resume(self) -> None:
         self.resumed += 1
 
-    async def bring(self, seen: View | None) -> float:
+    async def bring(self, seen: View | None, causes: frozenset[str]) -> float:
+        self.causes.append(sorted(causes))
         self.brought.append((now(), seen))
         await asyncio.sleep(self.takes_s)
         self.commands += self.runs_command
@@ -118,6 +121,20 @@ async def test_the_newest_view_wins_and_one_is_under_way_at_a_time() -> None:
         await asyncio.sleep(5)
         assert [seen for _, seen in group.brought] == [first, third]
         assert group.times() == [0, 1]
+
+
+async def test_a_view_has_the_causes_of_those_it_overtook_too() -> None:
+    group = FakeGroup()
+    group.takes_s, group.due = 1, True
+    first, second, third = view(a="1"), view(a="2"), view(a="3")
+    async with running(group) as lane:
+        lane.want(first, frozenset({"start", "etcd"}))
+        await asyncio.sleep(0.5)
+        lane.want(second, frozenset({"etcd"}))
+        lane.want(third, frozenset({"file"}))
+        lane.want(third, frozenset({"look"}))
+        await asyncio.sleep(10)
+    assert group.causes == [["etcd", "start"], ["etcd", "file"], []]
 
 
 async def test_the_same_view_is_nothing_new() -> None:

@@ -59,6 +59,33 @@ async def test_a_first_file(bench: Bench) -> None:
     assert bench.record("a") == output.record
 
 
+def causes(output: Output) -> list[str]:
+    return list(output.state.causes)
+
+
+async def test_whose_listings_gave_it_its_content(bench: Bench) -> None:
+    """Of a new try it is the same, and of an edit nobody."""
+    output = await resumed(bench.output(bench.resource("a")))
+    etcd, file = frozenset({"etcd"}), frozenset({"file"})
+    seen = view(a="1")
+    for _ in range(2):
+        assert await output.wish(seen, etcd) is not None
+        output.note("failed", "full")
+        assert causes(output) == ["etcd"]
+        assert await output.wish(seen) is not None
+    await put(output, seen)
+    await output.wish(view(a="1", b="2"), file)
+    output.note("applied")
+    assert causes(output) == ["etcd"], "it does not show what is new"
+    bench.template("a", "edited")
+    await output.wish(seen)
+    output.note("applied")
+    assert causes(output) == []
+    bench.template("a", "{{ nonsense")
+    await output.wish(view(a="3"), file)
+    assert (output.state.state, causes(output)) == ("refused", ["file"])
+
+
 async def test_installed_is_not_proved(bench: Bench) -> None:
     output = await resumed(bench.output(bench.resource("a")))
     await put(output, view(a="1"))

@@ -39,14 +39,17 @@ class Recorder:
 
     Attributes:
         views: What it was given, each once.
+        causes: Of each.
     """
 
     def __init__(self) -> None:
         self.views: list[View] = []
+        self.causes: list[list[str]] = []
 
-    def want(self, view: View) -> None:
+    def want(self, view: View, causes: frozenset[str]) -> None:
         if view not in self.views:
             self.views.append(view)
+            self.causes.append(sorted(causes))
 
     def seen(self) -> list[dict[str, bytes]]:
         return [{name: entry.value for name, entry in view.snapshot.pairs.items()} for view in self.views]
@@ -97,6 +100,15 @@ async def test_unknown_is_not_empty(tmp_path: Path, lane: Recorder) -> None:
         assert house.board.status().state == "applied"
 
 
+async def test_each_view_has_its_causes(tmp_path: Path, lane: Recorder) -> None:
+    house = without_site(tmp_path, lane, "etcd", "consul")
+    house.put(keys(a="1"), at=1)
+    house.put(keys("consul", b="2"), at=2)
+    house.put(keys("consul", b="3"), at=6)
+    await house.until(20)
+    assert lane.causes == [["configuration", "consul", "etcd", "start"], ["consul"]]
+
+
 async def test_keys_that_stay_are_sorted_once(tmp_path: Path, lane: Recorder) -> None:
     """Where only services have changed: with many keys that costs milliseconds."""
     house = without_site(tmp_path, lane)
@@ -141,7 +153,8 @@ class Joined:
     async def resume(self) -> None:
         self.calls.append("resume")
 
-    async def install(self, view: View) -> None:
+    async def install(self, view: View, causes: frozenset[str]) -> None:
+        del causes
         self.calls.append("install " + "".join(view.snapshot.pairs))
         await asyncio.sleep(self.takes_s)
         self.is_pending = self.is_new

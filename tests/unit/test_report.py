@@ -232,7 +232,8 @@ def test_the_history_of_attempts() -> None:
     early, late = (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) for at in (NOW - 9, NOW))
     refused = Pass(at=NOW, result="refused", reason="bad", changed=("- a",), steps_ms={"check": 3.0})
     template = Pass(at=NOW, result="applied", changed=("~ /etc/x",))
-    assert click.unstyle(history_as_text([DONE, refused, template])).splitlines() == [
+    by_etcd = msgspec.structs.replace(template, sources=("etcd",))
+    assert click.unstyle(history_as_text([DONE, refused, template, by_etcd])).splitlines() == [
         f"{early} applied, by etcd, resume, served after 46 ms",
         *(f"    + {number}" for number in range(10)),
         "    and 4902 more",
@@ -242,6 +243,8 @@ def test_the_history_of_attempts() -> None:
         "    - a",
         "    check 3 ms",
         f"{late} applied",
+        "    ~ /etc/x",
+        f"{late} applied, by etcd",
         "    ~ /etc/x",
     ]
     assert history_as_text([]) == "nothing yet"
