@@ -323,7 +323,7 @@ def test_a_place_is_a_question_as_it_is_printed(question: str) -> None:
 
 def test_a_place_in_a_file_is_a_question() -> None:
     """Which is not made of its key."""
-    where = "/etc/proxyconf/sites.toml: routes.blog"
+    where = "file /etc/proxyconf/sites.toml: routes.blog"
     world = World(keys={"routes/blog": '{"host": "b.test", "path": "nowhere"}'}, where=where)
     answer = world.explain(where)
     assert not answer.is_served
