@@ -132,6 +132,10 @@ class Board:
             self._since = Since()
         self.nginx.running = running
 
+    def doubted(self) -> None:
+        """Note that nginx does not prove any more what it has proved: what it serves is not known."""
+        self._since, self._applied = Since(), None
+
     def sources_known(self, names: Iterable[str], *, optional: Container[str] = ()) -> None:
         """Note which sources there are, and are not required; what is known of one of them stays."""
         now = time.time()

@@ -197,6 +197,7 @@ class Reconciler:
         for_ever = self._outfit.apply is None
         if reason := self._gate.closed_by(self._intake.unknown(), snapshot, for_ever=for_ever):
             self._board.waiting(reason)
+            await self._look_for_nginx()
             return self._gate.left_s if 0 < self._gate.left_s < _LOOK_S else _LOOK_S
         self._wanted = snapshot
         if self.brake.is_on:
@@ -221,8 +222,7 @@ class Reconciler:
     async def _hold_back(self, snapshot: Snapshot) -> float:
         """Say what would come into effect, if a person had not asked for a pause."""
         self._show(snapshot)
-        if apply := self._outfit.apply:
-            self._board.nginx_looked_for(running=await apply.master() is not None)
+        await self._look_for_nginx()
         served = self._served or Snapshot()
         if self._served and snapshot.is_like(served) and await self._serves():
             self._board.in_step()
@@ -230,6 +230,11 @@ class Reconciler:
             self._board.held(differences(served, snapshot) if self._served else ())
         self.settled.set()  # to wait for more would be in vain
         return _LOOK_S
+
+    async def _look_for_nginx(self) -> None:
+        """Note whether nginx runs, where nothing is brought into effect that would tell."""
+        if apply := self._outfit.apply:
+            self._board.nginx_looked_for(running=await apply.master() is not None)
 
     async def _bring_none(self, snapshot: Snapshot, steps: Steps) -> float:
         """Note *snapshot* where there is no site."""
@@ -302,6 +307,9 @@ class Reconciler:
         joined = self._outfit.joined
         if joined and isinstance(exc, ReloadRefusedError):
             await joined.unload(str(exc))
+        unproved = isinstance(exc, ReloadError) and not isinstance(exc, ReloadRefusedError)
+        if unproved and self._served and snapshot.is_like(self._served):
+            self._board.doubted()
         return self._note_failure("failed", str(exc), snapshot, steps)
 
     async def _install_joined(self, apply: Apply, joined: Group, snapshot: Snapshot, steps: Steps) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from proxyconf import values
 from proxyconf.errors import BadValueError
 from proxyconf.explain.answer import Explanation, Link
-from proxyconf.explain.verdict import so_far, why_unproved
+from proxyconf.explain.verdict import earlier_serves, so_far, why_unproved
 from proxyconf.explain.words import container_link, containers_of, place_of, problem_links, problems_at
 from proxyconf.held import MEND
 from proxyconf.routing import labels
@@ -59,8 +59,7 @@ def hosts_for(host: str) -> Iterator[str]:
 
 def _is_of_earlier_run(host: str, known: Known) -> bool:
     """Tell whether nginx has the host of an earlier run, of whose routes nothing is known yet."""
-    parts = any(known.part_of("host", name) for name in hosts_for(host))
-    return parts and known.status.nginx.running is not False
+    return earlier_serves(known) and any(known.part_of("host", name) for name in hosts_for(host))
 
 
 def _who_answers(host: str, known: Known) -> str:

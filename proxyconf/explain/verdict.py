@@ -95,10 +95,17 @@ def why_unproved(host: str, known: Known) -> str:
     return f"{status.state}: {status.reason or 'nginx has not proved it yet'}"
 
 
+def earlier_serves(known: Known) -> bool:
+    """Tell whether nginx serves what was proved before: it runs, and to prove it anew has not failed."""
+    return known.status.nginx.running is True and known.status.state != "failed"
+
+
 def _of_earlier_run(route: Route, part: Part, known: Known) -> Verdict:
     """Judge a *route* of which this run has proved nothing: an earlier one may have."""
-    if known.status.nginx.running is False or route.service not in part.needs:
+    if known.status.nginx.running is not True or route.service not in part.needs:
         return _unproved(route, known)
+    if not earlier_serves(known):
+        return _not(f"{route.claim} is not known to be served: {so_far(known)}")
     says = f"{route.claim} is served as it was proved before; what is new is not in effect: {so_far(known)}"
     return Verdict(is_served=True, passes_on=True, says=says)
 

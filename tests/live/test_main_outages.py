@@ -113,6 +113,10 @@ def test_a_store_that_comes_back_empty_is_held(keys: Keys) -> None:
         assert (held.what, held.where) == ("source", "etcd")
         assert held.why.startswith("came back with 0 of 1 endpoints")
         assert set(proxy.answers("a.test")) == {"one"}
+        status = proxy.status()
+        assert (status.routes[0].held, status.sources[0].held) == (True, held.why)
+        said = proxy.cli("explain", "a.test").stdout
+        assert "what etcd said of it last is held (if the loss is real: proxyconf confirm" in said
         proxy.stop()
         proxy.start()
         proxy.until_status(lambda status: status.problems, "the loss is held again")

@@ -146,6 +146,9 @@ def test_what_an_earlier_run_proved_is_served_during_a_pause() -> None:
         " (to go on: proxyconf resume)"
     )
     assert not replace(world, running=False).explain("a.test").is_served
+    doubted = replace(world, state="failed", reason="reload nginx: no proof").explain("a.test")
+    told = "a.test/ is not known to be served: failed: reload nginx: no proof"
+    assert (doubted.is_served, doubted.verdict) == (False, told)
     assert not replace(world, left_out="a.test/").explain("a.test").is_served
 
 
@@ -253,11 +256,12 @@ def test_nobody_is_said_to_answer_where_nothing_is_proved() -> None:
 
 
 def test_a_host_of_an_earlier_run_whose_routes_are_not_known_yet() -> None:
-    world = World((), served=World(), forgotten=True, state="waiting", reason="for docker")
+    world = World((), served=World(), forgotten=True, state="waiting", reason="for docker", running=True)
     answer = world.explain("a.test")
     told = "a.test is served as it was proved before; what is new is not in effect: waiting: for docker"
     assert (answer.is_served, answer.verdict) == (True, told)
     assert not world.explain("c.test").is_served
+    assert not replace(world, running=None).explain("a.test").is_served
 
 
 def test_a_path_of_a_host_that_is_not_served() -> None:

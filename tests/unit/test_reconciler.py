@@ -55,6 +55,32 @@ async def test_a_change_is_applied_and_told(tmp_path: Path) -> None:
     assert list(done.steps_ms) == ["snapshot", "check", "proof"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "known"),
+    [(ReloadError("no proof"), False), (ReloadRefusedError("no"), True), (StateError("full"), True)],
+)
+@pytest.mark.parametrize("changes", [True, False])
+async def test_what_is_proved_no_more_is_not_known_to_be_served(
+    tmp_path: Path, outcome: Exception, *, known: bool, changes: bool
+) -> None:
+    """Somebody else may have had nginx read other files; of a change that fails what was before is served."""
+    house = House(tmp_path)
+    house.put(change(ONE), at=1)
+    async with house.running():
+        await asyncio.sleep(2)
+        house.apply.still, house.apply.outcomes = False, [outcome] * 9
+        if changes:
+            house.queue.put(change(TWO))
+        await asyncio.sleep(6)
+    status = house.board.status()
+    assert status.state == "failed"
+    is_known = known or changes
+    assert (status.applied is not None, house.board.since.route("web.test/") is not None) == (
+        is_known,
+        is_known,
+    )
+
+
 async def test_where_nothing_waited_no_time_is_told(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.put(change(ONE, fresh=True), at=1)

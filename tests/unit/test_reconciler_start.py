@@ -106,7 +106,7 @@ async def test_no_route_of_the_last_run_is_lost_by_a_silent_source(tmp_path: Pat
     house.put(change(ONE), at=100)
     await house.until(99)
     assert house.apply.done == []
-    assert house.board.status().state == "waiting"
+    assert (house.board.status().state, house.board.nginx.running) == ("waiting", True)
     assert house.board.waits[-1] == (95.0, "for etcd: without it 1 routes of the last run would go")
     assert [at for at, _ in house.board.waits] == [0.5, 5.5, *range(10, 96, 5)]
     async with house.running():
