@@ -307,7 +307,7 @@ class Reconciler:
         joined = self._outfit.joined
         if joined and isinstance(exc, ReloadRefusedError):
             await joined.unload(str(exc))
-        unproved = isinstance(exc, ReloadError) and not isinstance(exc, ReloadRefusedError)
+        unproved = isinstance(exc, (ReloadError, CommandError)) and not isinstance(exc, ReloadRefusedError)
         if unproved and self._served and snapshot.is_like(self._served):
             self._board.doubted()
         return self._note_failure("failed", str(exc), snapshot, steps)

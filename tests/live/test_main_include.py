@@ -165,6 +165,8 @@ def test_somebody_takes_our_line_out(proxy: Running, theirs: Path) -> None:
     proxy.nginx.send_signal(signal.SIGHUP)
     failed = proxy.until_state("failed")
     assert "it does not include us" in failed.reason
+    assert failed.applied is None
+    assert proxy.cli("explain", "a.test").stdout.startswith("a.test/ is not known to be served: failed: ")
     assert proxy.ask("a.test") == "410"
     include.write_text(INCLUDE.format(state=proxy.state))
     proxy.until_serves("a.test", "one")

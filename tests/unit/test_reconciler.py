@@ -57,7 +57,12 @@ async def test_a_change_is_applied_and_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "known"),
-    [(ReloadError("no proof"), False), (ReloadRefusedError("no"), True), (StateError("full"), True)],
+    [
+        (ReloadError("no proof"), False),
+        (CommandError("not included"), False),
+        (ReloadRefusedError("no"), True),
+        (StateError("full"), True),
+    ],
 )
 @pytest.mark.parametrize("changes", [True, False])
 async def test_what_is_proved_no_more_is_not_known_to_be_served(
