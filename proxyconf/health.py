@@ -35,6 +35,8 @@ def readiness(status: Status, *, stale_after_s: float, now: float) -> Health:
 def _not_ready(status: Status, stale_after_s: float, now: float) -> Iterator[str]:
     if status.state != "applied":
         yield f"{status.state}: {status.reason}" if status.reason else status.state
+    elif status.nginx.running is False:  # the next look says so in its state
+        yield "no nginx runs"
     for source in status.sources:
         if source.required and (reason := _unsure(source, stale_after_s, now)):
             yield f"source {source.name}: {reason}"

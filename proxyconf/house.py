@@ -141,13 +141,15 @@ class House:
             self._reconciler.ask("confirm")
         return confirmed
 
-    def explain(self, question: str) -> Explanation:
+    async def explain(self, question: str) -> Explanation:
         """Say why a host, a container or a key is served, or is not.
 
         Raises:
             BadValueError: It is no question.
         """
         apply = self._design.outfit.apply
+        if apply:  # nginx may have ended since the last look
+            self.board.nginx_looked_for(running=await apply.master() is not None)
         known = Known(
             self._intake.listings(),
             self._intake.claims(),

@@ -68,7 +68,7 @@ class Program(Protocol):
     board: Board
     progress: Progress
 
-    def explain(self, question: str) -> Explanation:
+    async def explain(self, question: str) -> Explanation:
         """Say why a host, a container or a key is served, or is not.
 
         Raises:
@@ -134,7 +134,7 @@ def _tells(program: Program, settings: tables.Status) -> dict[tuple[str, str], H
 
     async def explained(request: web.Request) -> web.Response:
         try:
-            return _json(program.explain(request.query.get("what", "")))
+            return _json(await program.explain(request.query.get("what", "")))
         except BadValueError as exc:
             raise web.HTTPBadRequest(text=f"{exc}\n") from exc
 

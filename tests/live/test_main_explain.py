@@ -46,6 +46,7 @@ def said(proxy: Running, what: str) -> tuple[int, str]:
 def test_an_nginx_that_has_gone_serves_nothing(proxy: Running) -> None:
     assert said(proxy, "a.test")[0] == 0
     proxy.kill_nginx()
+    assert "no nginx runs" in said(proxy, "a.test")[1], "before it is looked at, too"
     gone = proxy.until_state("installed")
     assert (gone.nginx.running, gone.applied) == (False, None)
     for what in ("a.test", "services/web", f"file {sites(proxy)}: routes.web"):

@@ -32,6 +32,13 @@ def test_what_is_served_must_be_what_it_should_be(shown: Status, reasons: tuple[
     assert (found.ok, found.reasons) == (not reasons, reasons)
 
 
+def test_nobody_is_served_while_no_nginx_runs() -> None:
+    """Also before the loop that applies changes has looked."""
+    shown = status()
+    shown.nginx.running = False
+    assert readiness(shown, stale_after_s=60, now=NOW).reasons == ("no nginx runs",)
+
+
 def source(**values: object) -> Status:
     shown = status()
     shown.sources[1] = msgspec.structs.replace(WATCHED, **values)

@@ -63,7 +63,7 @@ class Scripted:
         self.held: tuple[str, ...] = ()
         self.is_full = False
 
-    def explain(self, question: str) -> Explanation:
+    async def explain(self, question: str) -> Explanation:
         if not question.strip():
             raise BadValueError("explain '': it is no host")
         link = Link(what="seen", says="container web")
