@@ -70,7 +70,7 @@ class _Rows(NamedTuple):
         """Wrap the lines of a *section* in which nothing may be cut off."""
         if _name(section.title) not in _WRAPPED:
             return cls(section.title, [[line] for line in section.lines])
-        return cls(section.title, [wrap(line, width - _INDENT) for line in section.lines])
+        return cls(section.title, [wrap(line, max(1, width - _INDENT)) for line in section.lines])
 
     @property
     def height(self) -> int:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from proxyconf import values
 from proxyconf.errors import BadValueError
-from proxyconf.explain.container import find_container, of_container
+from proxyconf.explain.container import find_container, of_container, of_held_container
 from proxyconf.explain.host import of_host
 from proxyconf.explain.key import of_key
 from proxyconf.explain.service import find_service, of_service
@@ -48,6 +48,8 @@ def _explain(asked: str, known: Known) -> Explanation:
         return found
     if container := find_container(asked, known):
         return of_container(asked, container, known)
+    if held := of_held_container(asked, known):
+        return held
     # services without a name of their own are called like a host and a path, which is what is asked for then
     service = find_service(asked, known)
     if service and "/" not in service and not any(route.host == service for route in known.snapshot.routes):

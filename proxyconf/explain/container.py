@@ -11,7 +11,7 @@ from proxyconf.explain.answer import Explanation, Link
 from proxyconf.explain.route import endpoint_link
 from proxyconf.explain.service import why_idle
 from proxyconf.explain.verdict import claimed
-from proxyconf.explain.words import container_link, containers_of, problems_of
+from proxyconf.explain.words import container_link, containers_of, problem_links, problems_of
 from proxyconf.routing.containers import NO_REQUESTS
 
 if TYPE_CHECKING:
@@ -25,13 +25,26 @@ _ID = re.compile(r"[0-9a-f]{4,64}")
 
 def find_container(question: str, known: Known) -> Container | None:
     """Return the container that has this name, or whose id begins like this, also by a place in it."""
+    return _named(question, list(containers_of(known)))
+
+
+def _named(question: str, containers: Sequence[Container]) -> Container | None:
     name = question.removeprefix("container ").partition(" ")[0].removeprefix("/")
-    containers = list(containers_of(known))
     for container in containers:
         if container.name == name:
             return container
     if _ID.fullmatch(name):
         return next((container for container in containers if container.id.startswith(name)), None)
+    return None
+
+
+def of_held_container(question: str, known: Known) -> Explanation | None:
+    """Answer for a container that is only in a listing that is held; None where it is in none."""
+    for held in known.held:
+        if container := _named(question, held.listing.containers):
+            verdict = f"{container.name} gets no requests: what {held.listing.source} said last is held"
+            chain = tuple(problem_links([held.problem]))
+            return Explanation(question=question, is_served=False, verdict=verdict, chain=chain)
     return None
 
 

@@ -46,7 +46,7 @@ Everybody who gets to that address sees hosts, endpoints and problems, so keep i
 | `GET /api/v1/routes` | [Routes](#routes) |
 | `GET /api/v1/problems` | [Problems](#problems) |
 | `GET /api/v1/history` | [History](#history) |
-| `GET /api/v1/explain?what=QUESTION` | why a host, a container or a key is served, or is not, as `proxyconf explain`: [Explanation](#explanation); 400 where it is no question |
+| `GET /api/v1/explain?what=QUESTION` | why a host, a container, a key, a service or a template is served, or is not, as `proxyconf explain`: [Explanation](#explanation); 400 where it is no question |
 | `POST /api/v1/confirm` | believe the listings that are held; on the unix socket only, as the following: [Confirmed](#confirmed) |
 | `POST /api/v1/pause` | apply nothing from now on; may be sent `{"reason": "..."}`; answered when what was under way has ended: [Pause](#pause) |
 | `POST /api/v1/resume` | apply again: [Resumed](#resumed) |

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxyconf.api import TemplateState
+from proxyconf.held import Held
 from proxyconf.model import Problem
 from proxyconf.tables import Nginx
 from tests.unit.explaining import AT, WEB, World, other, said
@@ -396,3 +397,13 @@ def test_what_is_held_of_a_template() -> None:
     (problem,) = said(world.explain("/etc/app.conf"), "problem")
     assert problem.startswith("etcd: came back with 1 of 3 keys for templates")
     assert said(world.explain("/etc/b.conf"), "problem") == []
+
+
+def test_a_container_that_is_only_in_a_held_listing() -> None:
+    new = other(5, name="new")
+    before, after = World((WEB, other(3), other(4))).known(), World((new,)).known()
+    held = Held(after.listings[0], after.claims[0], before.claims[0])
+    answer = World((WEB, other(3), other(4)), held=(held,)).explain("new")
+    told = "new gets no requests: what docker said last is held"
+    assert (answer.is_served, answer.verdict) == (False, told)
+    assert len(said(answer, "problem")) == 1
