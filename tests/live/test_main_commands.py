@@ -51,7 +51,7 @@ def test_a_file_that_is_renamed_into_place(proxy: Running, sites: Path) -> None:
     assert set(proxy.answers("a.test")) == {"two"}
     write(sites, proxy.backend("three"), more='[routes.b]\nhost = "b.test"\nservice = "web"\n')
     proxy.until_serves("b.test", "three")
-    assert proxy.status().problems == []
+    proxy.until_status(lambda status: not status.problems, "nothing is wrong")
 
 
 def test_once(proxy: Running, sites: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_store_that_comes_back_empty_is_held(keys: Keys) -> None:
         confirmed = proxy.cli("confirm")
         assert (confirmed.returncode, confirmed.stdout) == (0, "confirmed: etcd\n")
         proxy.until_serves("a.test", "404")
-        assert proxy.status().problems == []
+        proxy.until_status(lambda status: not status.problems, "nothing is wrong")
         assert proxy.cli("confirm").stdout == "nothing is held\n"
 
 
