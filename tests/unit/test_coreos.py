@@ -47,6 +47,15 @@ def test_every_file_says_where_it_belongs() -> None:
             assert any(f"# {path}" in line for line in content.splitlines()[:2]), path
 
 
+def test_a_unit_that_starts_again_does_so_for_ever() -> None:
+    """Else five failures within 10 s, by an etcd that is late at boot, are the end of it."""
+    units = {path.rpartition("/")[2]: content for path, content in embedded().items() if "[Unit]" in content}
+    assert len(units) == 6
+    for name, content in units.items():
+        unit = content.partition("[Unit]")[2].partition("\n[")[0]
+        assert "StartLimitIntervalSec=0" in unit.splitlines(), name
+
+
 def test_the_cluster_is_the_same_everywhere() -> None:
     found = embedded()
     settings = config.load(FOLDER / "proxyconf.toml", kinds=kinds())
