@@ -80,8 +80,9 @@ def run(load: Load, *, with_nginx: bool, command: tuple[str, ...]) -> None:
     configuration). SIGUSR1 has it open its logs anew. As the first process of a container, we also do
     what is to be done there: pass signals on, and collect orphans.
 
-    Exit codes: 0 told to stop; 1 nginx's program can't be run; 2 a mistake in configuration or use, or
-    another proxyconf uses the state folder; that of nginx, where its end is to be ours.
+    Exit codes: 0 told to stop; 1 nginx's program can't be run; 2 a mistake in configuration or use, or the
+    state folder is in use, by another proxyconf or by another user than root; that of nginx, where its end
+    is to be ours.
     """
     if command and not with_nginx:
         raise click.UsageError(f"{command[0]!r}: not understood (to start nginx: --exec {command[0]} ...)")
@@ -109,7 +110,7 @@ def once(load: Load, timeout: str) -> None:
 
     Exit codes: 0 the configuration is applied, or installed and checked while no nginx runs (problems are
     set aside and shown as warnings); 1 otherwise, or a template resource can't be used, or --timeout passed;
-    2 a mistake in configuration or use.
+    2 a mistake in configuration or use, or the state folder is in use, as by `run`.
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ def read_regular(file: Path, limit: int) -> bytes:
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting: else a FIFO takes until somebody writes to it, maybe for ever."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def user_name(uid: int) -> str:
+    """Return what a user is called; ``#1000``, as sudo takes it, where there is no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def make_folder(path: Path, mode: int) -> None:

@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ import msgspec
 
 from proxyconf.api import Pause
 from proxyconf.errors import StateError, StateInUseError
-from proxyconf.files import make_folder, replace_file
+from proxyconf.files import make_folder, replace_file, user_name
 from proxyconf.model import Listing
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ class State:
         """Make the folder, and be the only one who uses it.
 
         Raises:
-            StateError: It can't be made, or another proxyconf uses it; names its pid.
+            StateError: It can't be made, is another user's, or another proxyconf uses it; names its pid.
         """
+        self.refuse_root()
         try:
             # nginx's workers, which are other users, must get through to <state>/nginx
             make_folder(self.path, 0o755)
@@ -102,6 +104,24 @@ class State:
             yield
         finally:
             os.close(lock)
+
+    def refuse_root(self) -> None:
+        """Refuse to be root in the place of another user, who could not touch what root writes.
+
+        Raises:
+            StateError: So it would be.
+        """
+        try:
+            owner = (self.path / "lock").stat().st_uid
+        except OSError:
+            return
+        if os.geteuid() == 0 and owner != 0:
+            name = user_name(owner)
+            raise StateError(
+                f"open state folder {self.path}: it is in use by the user {name}, who could not touch what"
+                f" root writes (sudo -u {shlex.quote(name)} proxyconf ..., or set another [state] dir; to go on"
+                f" as root for good: chown -R root {self.path})"
+            )
 
     def _take(self, lock: int) -> None:
         try:

@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning, wrong
+from proxyconf.errors import StateError
 from proxyconf.groups import undo
 from proxyconf.nginx.reach import open_certificates
+from proxyconf.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,10 @@ async def state_folder(path: Path) -> Findings:
 
 def _state(path: Path) -> Iterator[Finding]:
     there = next(folder for folder in (path, *path.parents) if _may(folder, os.F_OK))
+    try:
+        State(path).refuse_root()
+    except StateError as exc:
+        yield of_message("warning", _STATE, str(exc))
     if not there.is_dir():
         yield wrong(_STATE, f"{there} is no folder", "set another [state] dir")
         return

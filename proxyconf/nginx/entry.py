@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from proxyconf.files import user_name
 from proxyconf.model import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +32,22 @@ def closed_state(folder: Path, worker: str) -> Iterator[Problem]:
             f" (chmod o+x {closed}, or set another [state] dir)"
         )
         yield Problem("folder", str(closed), why)
+
+
+def foreign_temp(folder: Path, user: int) -> Iterator[Problem]:
+    """Yield whether folders in *folder*, the temporary ones, are not of *user*, whom nginx runs as.
+
+    They are what an nginx leaves that root has started once; only root's can mend that by itself.
+    """
+    with suppress(OSError):
+        found = {one.stat().st_uid for one in (folder, *folder.iterdir())}
+        for other in found - {user}:
+            mend = f"sudo chown -R {user} {folder}, and do not start nginx as root"
+            why = (
+                f"has what belongs to {user_name(other)}, and nginx is to run as {user_name(user)}, so that"
+                f" large uploads and answers fail ({mend})"
+            )
+            yield Problem("folder", str(folder), why)
 
 
 def closed_challenge(folder: Path, worker: str) -> Iterator[Problem]:

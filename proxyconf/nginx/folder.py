@@ -16,7 +16,7 @@ from proxyconf.errors import StateError
 from proxyconf.files import make_folder
 from proxyconf.nginx.addition_folders import AdditionFolders
 from proxyconf.nginx.additions import HOST_D, LOCATION_D
-from proxyconf.nginx.entry import closed_challenge, closed_state, user_called
+from proxyconf.nginx.entry import closed_challenge, closed_state, foreign_temp, user_called
 from proxyconf.nginx.part import parts_named, read_parts
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Folder:
         worker: str = "",
         error_pages: Path | None = None,
         challenge: Path | None = None,
+        temp_user: int | None = None,
     ) -> None:
         """Take the folder *path*.
 
@@ -59,10 +60,12 @@ class Folder:
             worker: Whom nginx's workers run as, where that is not us.
             error_pages: The folder of the operators' error pages, if there is one.
             challenge: The folder that ACME's challenges are answered from, if it is one of this host.
+            temp_user: Whose the temporary folders have to be; None where nginx itself sees to that.
         """
         self.path = path
         self._worker = worker
         self._challenge = challenge
+        self._temp_user = temp_user
         self.root = path / root_name
         self.staged = path / f"{root_name}.next"
         self.additions = AdditionFolders(path, error_pages)
@@ -119,7 +122,8 @@ class Folder:
     def obstacles(self) -> tuple[Problem, ...]:
         """Return why nginx's workers can't reach what they serve from."""
         challenge = closed_challenge(self._challenge, self._worker) if self._challenge else ()
-        return (*closed_state(self.path, self._worker), *challenge)
+        temp = foreign_temp(self.path / "temp", self._temp_user) if self._temp_user is not None else ()
+        return (*closed_state(self.path, self._worker), *temp, *challenge)
 
     def untouched(self) -> bool:
         """Tell whether root file, parts and operators' files are as they were written or checked last."""

@@ -114,6 +114,7 @@ def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], 
         worker=worker,
         error_pages=dialect.settings.error_pages,
         challenge=Path(challenge) if challenge.startswith("/") else None,
+        temp_user=os.geteuid() if dialect.own and not dialect.root else None,
     )
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
     return Here(control, folder, prober, renderer, start)

@@ -158,6 +158,18 @@ def test_once_while_another_one_runs(installed: Installed) -> None:
     assert f"proxyconf with pid {os.getpid()} uses it" in result.stderr
 
 
+@pytest.mark.needs("root")
+def test_once_by_root_where_another_user_is_at_home(installed: Installed) -> None:
+    call("once", *installed.arguments())
+    os.chown(installed.state / "lock", 65_534, 65_534)
+    before = sorted(installed.state.rglob("*"))
+    result = call("once", *installed.arguments())
+    assert result.exit_code == 2
+    assert "in use by the user nobody" in result.stderr
+    assert "(sudo -u nobody proxyconf ..." in result.stderr
+    assert sorted(installed.state.rglob("*")) == before
+
+
 def test_render_to_standard_output(installed: Installed) -> None:
     result = call("render", *installed.arguments())
     assert result.exit_code == 0

@@ -80,6 +80,17 @@ async def test_a_state_folder_of_somebody_else(closed: Path) -> None:
     assert f"or: install -d -o {os.geteuid()} {closed}/a;" in found.mend
 
 
+@pytest.mark.needs("root")
+async def test_root_in_the_place_of_another_user(tmp_path: Path) -> None:
+    with State(tmp_path).locked():
+        pass
+    os.chown(tmp_path / "lock", 65_534, 65_534)
+    found, _ = await state(tmp_path)
+    assert found.level == "warning"
+    assert found.says.startswith(f"open state folder {tmp_path}: it is in use by the user nobody")
+    assert found.mend.startswith("sudo -u nobody proxyconf ...")
+
+
 async def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
     """Said without being put back."""
     with State(tmp_path).locked():

@@ -351,6 +351,22 @@ def test_folders_that_workers_can_not_enter_are_problems(tmp_path: Path) -> None
     assert str(closed) not in {problem.where for problem in folder.obstacles()}
 
 
+@pytest.mark.needs("root")
+def test_temporary_folders_of_another_user_are_a_problem(tmp_path: Path) -> None:
+    """Root has started nginx once; the check of ours does not notice, and large uploads fail."""
+    folder = Folder(tmp_path, "nginx.conf", temp_user=os.geteuid())
+    assert folder.obstacles() == ()  # there are none yet
+    body = tmp_path / "temp" / "client_body"
+    body.mkdir(parents=True)
+    assert folder.obstacles() == ()
+    os.chown(body, 65_534, 65_534)
+    (found,) = folder.obstacles()
+    assert found.where == f"{tmp_path}/temp"
+    assert found.why.startswith("has what belongs to nobody, and nginx is to run as root, so that large")
+    assert f"(sudo chown -R 0 {tmp_path}/temp, and do not start nginx as root)" in found.why
+    assert Folder(tmp_path, "nginx.conf").obstacles() == ()
+
+
 def test_a_folder_of_challenges_that_answers_none(tmp_path: Path) -> None:
     """Whoever gets certificates would say no more than that a 404 came."""
     tmp_path.chmod(0o711)

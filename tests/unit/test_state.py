@@ -127,6 +127,30 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("uid", "name"), [pytest.param(65_534, "nobody", id="name"), pytest.param(4_242, "'#4242'", id="number")]
+)
+def test_root_is_not_to_take_the_place_of_another_user(tmp_path: Path, uid: int, name: str) -> None:
+    """That one's proxyconf could not so much as open the lock again."""
+    with State(tmp_path).locked():
+        pass
+    os.chown(tmp_path / "lock", uid, uid)
+    with pytest.raises(StateError) as caught, State(tmp_path).locked():
+        pass
+    assert f"(sudo -u {name} proxyconf ..., or set another [state] dir;" in str(caught.value)
+    assert (tmp_path / "lock").stat().st_uid == uid
+
+
+@pytest.mark.needs("root")
+def test_root_may_begin_in_a_folder_of_another_user(tmp_path: Path) -> None:
+    """As in a container: a new volume has the owner that its folder has in the image."""
+    os.chown(tmp_path, 65_534, 65_534)
+    for _ in "twice":
+        with State(tmp_path).locked():
+            assert (tmp_path / "lock").stat().st_uid == 0
+
+
 def test_the_token_stays(state: State) -> None:
     token = state.token()
     assert re.fullmatch("[0-9a-f]{32}", token)
