@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import signal
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -107,7 +107,7 @@ async def run(
     notifier = Notifier.from_environment(os.environ, os.getpid())
     if command is not None:
         _refuse_child(settings.tables.nginx, command)
-    await _work(settings, until_signal)
+    await _work(settings, until_signal, listens=True)
     return child.exit_code if child else 0
 
 
@@ -154,18 +154,21 @@ async def once(settings: Settings, *, timeout_s: float) -> Outcome:
                 settled = True
         raise Shutdown
 
-    house = await _work(settings, until_settled)
+    house = await _work(settings, until_settled, listens=False)  # it has ended before anybody asks
     return Outcome(house.board.status(), settled=settled, set_aside=house.set_aside)
 
 
-async def _work(settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]]) -> House:
-    """Run everything until *end* raises Shutdown."""
+async def _work(
+    settings: Settings, end: Callable[[House, asyncio.TaskGroup], Awaitable[NoReturn]], *, listens: bool
+) -> House:
+    """Run everything until *end* raises Shutdown, and answer questions meanwhile where it *listens*."""
     follow(settings, Resources())  # a mistake is said before anything is made
     state = State(state_path(settings))
     failure: BaseException | None = None
     with state.locked():
         house = await House.build(settings, state)
-        async with serving(socket_path(settings), house, settings.tables.status):
+        answering = serving(socket_path(settings), house, settings.tables.status)
+        async with answering if listens else nullcontext():
             try:
                 async with asyncio.TaskGroup() as group:
                     house.start(group)

@@ -119,8 +119,8 @@ class State:
             name = user_name(owner)
             raise StateError(
                 f"open state folder {self.path}: it is in use by the user {name}, who could not touch what"
-                f" root writes (sudo -u {shlex.quote(name)} proxyconf ..., or set another [state] dir; to go on"
-                f" as root for good: chown -R root {self.path})"
+                f" root writes (sudo -u {shlex.quote(name)} proxyconf ..., or set another [state] dir; to go"
+                f" on as root for good: chown -R root {self.path})"
             )
 
     def _take(self, lock: int) -> None:

@@ -94,12 +94,13 @@ async def serving(path: Path, program: Program, settings: tables.Status) -> Asyn
     """Answer on the unix socket *path*, and at an address that may be set, while the block runs.
 
     Raises:
-        StateError: The socket can't be made, or the address not be listened on.
+        StateError: The socket can't be made, or is another program's, or the address not be listened on.
     """
     tells = _tells(program, settings)
     async with AsyncExitStack() as stack:
+        sock = _bind(path)
         stack.callback(_remove, path)
-        await web.SockSite(await _runner(stack, tells | _takes(program)), _bind(path)).start()
+        await web.SockSite(await _runner(stack, tells | _takes(program)), sock).start()
         if settings.address is not None:
             await _listen(await _runner(stack, tells), settings.address)
         yield
@@ -211,7 +212,15 @@ def _probed(health: Health) -> web.Response:
 
 
 def _bind(path: Path) -> socket.socket:
-    """Return a listening-to-be socket; the lock on the state folder says that nobody else uses *path*."""
+    """Return a listening-to-be socket, in the place of one that a killed program has left.
+
+    The lock on the state folder says nothing of a path that is set: two may have the same one.
+    """
+    if _is_answered(path):
+        raise StateError(
+            f"listen on {path}: another program, maybe another proxyconf, answers there (set another"
+            " [status] socket, or leave it out)"
+        )
     sock = socket.socket(socket.AF_UNIX)
     try:
         _remove(path)
@@ -221,6 +230,18 @@ def _bind(path: Path) -> socket.socket:
         sock.close()
         raise StateError(f"listen on {path}: {exc} (set [status] socket to a path that we may make)") from exc
     return sock
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # noqa: FBT003 - the standard library's
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:  # it has many to answer
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _remove(path: Path) -> None:

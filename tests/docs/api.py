@@ -27,7 +27,7 @@ _HEAD = """\
 
 The tables are written from the code by `python -m tests.docs.api`; a test holds them to that.
 
-A unix socket, `status.sock` in the state folder (`[status] socket`), is always there. Only the user that proxyconf runs as, and root, may use it (mode 0600). Over TCP it answers only where an address is set, and there it only tells:
+A unix socket, `status.sock` in the state folder (`[status] socket`), is there as long as `proxyconf run` is; `once` answers nobody. Only the user that proxyconf runs as, and root, may use it (mode 0600). Over TCP it answers only where an address is set, and there it only tells:
 
     [status]
     address = "127.0.0.1:9180"

@@ -74,6 +74,17 @@ async def test_once_installs_what_the_source_says(installed: Installed) -> None:
     assert State(installed.state).load_listings()[0].source == "file"
 
 
+async def test_once_listens_nowhere(installed: Installed) -> None:
+    """It takes neither socket nor address from one that runs with another state folder."""
+    socket = installed.path / "folder"  # a path at which nobody could listen
+    socket.mkdir()
+    settings = installed.settings()
+    status = msgspec.structs.replace(settings.tables.status, socket=socket)
+    tables = msgspec.structs.replace(settings.tables, status=status)
+    outcome = await app.once(dataclasses.replace(settings, tables=tables), timeout_s=30)
+    assert outcome.status.state == "installed"
+
+
 async def test_once_may_be_refused(installed: Installed) -> None:
     installed.refuses()
     outcome = await app.once(installed.settings(), timeout_s=30)

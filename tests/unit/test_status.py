@@ -174,6 +174,24 @@ async def test_the_socket_of_a_killed_one_is_replaced(path: Path, program: Scrip
         assert (await ask_status(path)).state == "applied"
 
 
+async def test_the_socket_of_one_that_runs_stays(path: Path, program: Scripted) -> None:
+    """Two state folders may be told the same ``[status] socket``."""
+    async with serving(path, program, SETTINGS):
+        with pytest.raises(StateError, match=r"listen on .*: another program, maybe another proxyconf, answ"):
+            await fail_while_serving(path)
+        assert (await ask_status(path)).state == "applied"
+
+
+async def test_a_socket_with_too_many_to_answer_stays(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting.connect(str(path))
+        with pytest.raises(StateError, match="answers there"):
+            await fail_while_serving(path)
+    assert path.exists()
+
+
 async def test_confirm_returns_whose_listings_count_now(path: Path, program: Scripted) -> None:
     program.held = ("etcd", "docker")
     async with serving(path, program, SETTINGS):
