@@ -25,7 +25,7 @@ from proxyconf.flags import (
     with_sources,
 )
 from proxyconf.log import set_up
-from proxyconf.status import ask_confirm, ask_status
+from proxyconf.status import ask_confirm, ask_health, ask_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,6 +223,10 @@ def status(load: Load, *, as_json: bool, live: bool) -> None:
       proxyconf status
       proxyconf status --watch
       proxyconf status --state /srv/proxyconf --json | jq .problems
+      HEALTHCHECK CMD ["proxyconf", "status"]     in an image, as in ours
+
+    Exit codes: 0 it runs, whatever there is to say; 1 it does not answer, or the loop that applies changes
+    does not move on, so that only a new start may help; 2 a mistake in configuration or use.
     """
     from proxyconf import app  # noqa: PLC0415 - as in run
 
@@ -230,8 +234,11 @@ def status(load: Load, *, as_json: bool, live: bool) -> None:
     if live:
         _watch(socket, as_json=as_json)
         return
-    found = answer(ask_status(socket))
+    found, health = answer(ask_status(socket)), answer(ask_health(socket))
     click.echo(report.as_json(found) if as_json else report.as_text(found))
+    if not health.ok:
+        _say("error", *health.reasons)
+        sys.exit(FAILED)
 
 
 def _watch(socket: Path, *, as_json: bool) -> None:

@@ -256,7 +256,16 @@ async def ask_status(path: Path) -> Status:
     Raises:
         StateError: It does not answer.
     """
-    return await _ask(path, "GET status", Status)
+    return await _ask(path, "GET /api/v1/status", Status)
+
+
+async def ask_health(path: Path) -> Health:
+    """Ask the program that runs whether its loop that applies changes moves on.
+
+    Raises:
+        StateError: It does not answer.
+    """
+    return await _ask(path, "GET /healthz", Health)
 
 
 async def ask_history(path: Path) -> list[Pass]:
@@ -265,7 +274,7 @@ async def ask_history(path: Path) -> list[Pass]:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "GET history", History)).history
+    return (await _ask(path, "GET /api/v1/history", History)).history
 
 
 async def ask_explain(path: Path, question: str) -> Explanation:
@@ -275,7 +284,7 @@ async def ask_explain(path: Path, question: str) -> Explanation:
         UsageError: It is no question.
         StateError: It does not answer.
     """
-    return await _ask(path, "GET explain", Explanation, asked={"what": question})
+    return await _ask(path, "GET /api/v1/explain", Explanation, asked={"what": question})
 
 
 async def ask_confirm(path: Path) -> tuple[str, ...]:
@@ -284,7 +293,7 @@ async def ask_confirm(path: Path) -> tuple[str, ...]:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "POST confirm", Confirmed)).sources
+    return (await _ask(path, "POST /api/v1/confirm", Confirmed)).sources
 
 
 async def ask_pause(path: Path, reason: str) -> Pause:
@@ -294,7 +303,7 @@ async def ask_pause(path: Path, reason: str) -> Pause:
         StateError: It does not answer.
     """
     because = msgspec.json.encode(Because(reason))
-    return await _ask(path, "POST pause", Pause, body=because, timeout_s=_PAUSE_TIMEOUT_S)
+    return await _ask(path, "POST /api/v1/pause", Pause, body=because, timeout_s=_PAUSE_TIMEOUT_S)
 
 
 async def ask_resume(path: Path) -> Pause | None:
@@ -303,7 +312,7 @@ async def ask_resume(path: Path) -> Pause | None:
     Raises:
         StateError: It does not answer.
     """
-    return (await _ask(path, "POST resume", Resumed)).paused
+    return (await _ask(path, "POST /api/v1/resume", Resumed)).paused
 
 
 async def _ask(
@@ -316,7 +325,7 @@ async def _ask(
     timeout_s: float = _TIMEOUT_S,
 ) -> T:
     method, _, what = request.partition(" ")
-    url = f"http://proxyconf/api/v1/{what}"
+    url = f"http://proxyconf{what}"
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
@@ -326,7 +335,8 @@ async def _ask(
             said = await answer.read()
             if refusal := _REFUSALS.get(answer.status):
                 raise refusal(said.decode(errors="replace").strip())
-            answer.raise_for_status()
+            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:  # a probe says no by that
+                answer.raise_for_status()
             return msgspec.json.decode(said, type=into)
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as exc:
         # what aiohttp makes of an OSError speaks of TLS

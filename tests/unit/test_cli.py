@@ -42,7 +42,7 @@ def test_help_teaches_by_example(command: str) -> None:
     assert max(map(len, result.output.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "doctor"])
+@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "doctor", "status"])
 def test_help_names_the_exit_codes(command: str) -> None:
     assert re.search(r"Exit codes: 0 .*1 .*2 ", call(command, "-h").output, re.DOTALL)
 

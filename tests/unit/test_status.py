@@ -15,14 +15,23 @@ import aiohttp
 import pytest
 
 from proxyconf import __version__, tables
-from proxyconf.api import AppliedState, NginxState, Pass, Pause
+from proxyconf.api import AppliedState, Health, NginxState, Pass, Pause
 from proxyconf.board import Board
 from proxyconf.errors import BadValueError, StateError, UsageError
 from proxyconf.explain.answer import Explanation, Link
 from proxyconf.model import Change, Endpoint, Listing, Problem, Route, Snapshot
 from proxyconf.progress import Progress
-from proxyconf.status import ask_confirm, ask_explain, ask_pause, ask_resume, ask_status, serving
+from proxyconf.status import (
+    ask_confirm,
+    ask_explain,
+    ask_health,
+    ask_pause,
+    ask_resume,
+    ask_status,
+    serving,
+)
 from proxyconf.units import ListenAddress
+from tests.unit.calling import call
 from tests.unit.fakes import listing
 
 if TYPE_CHECKING:
@@ -265,6 +274,23 @@ async def test_it_is_alive_while_its_loop_moves_on(path: Path, program: Scripted
         program.clock += 125
         reason = "no sign of life from the loop that applies changes, 5 s overdue"
         assert await ask(path, "/healthz") == (503, {"ok": False, "reasons": [reason]})
+        assert await ask_health(path) == Health(ok=False, reasons=(reason,))
+
+
+async def test_the_command_is_a_health_check(path: Path, program: Scripted) -> None:
+    """By its exit code; it shows everything all the same."""
+    async with serving(path, program, SETTINGS):
+        program.board.waiting("for etcd")
+        program.progress.promise()
+        done = await asyncio.to_thread(call, "status", "--state", str(path.parent))
+        assert (done.exit_code, done.stderr) == (0, "")
+        program.clock += 125
+        done = await asyncio.to_thread(call, "status", "--state", str(path.parent))
+        assert (done.exit_code, done.stderr.partition(",")[0]) == (
+            1,
+            "error: no sign of life from the loop that applies changes",
+        )
+        assert "waiting: for etcd" in done.stdout
 
 
 async def test_it_is_ready_while_all_is_applied(path: Path, program: Scripted) -> None:
