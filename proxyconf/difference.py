@@ -11,6 +11,7 @@ import asyncio
 import difflib
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from proxyconf.app import ask_all, state_path
 from proxyconf.design import follow, needs_of
 from proxyconf.errors import CommandError, RefusedError, StateError
+from proxyconf.files import user_name
 from proxyconf.intake import Intake
 from proxyconf.model import Change
 from proxyconf.nginx.part import parts_named, read_part, unlabelled
@@ -158,14 +160,12 @@ async def _wanted(
 
 def _doubts(state: Path) -> Iterator[str]:
     """Yield why the difference may be another one for the program that runs."""
-    try:
-        owner = state.stat().st_uid
-    except OSError:
-        return
-    if owner != os.geteuid():
+    user = State(state).user()
+    if os.geteuid() not in (0, user):
+        name = user_name(user)
         yield (
-            f"{state} is of the user {owner}, and we are {os.geteuid()}: what is written for nginx may differ"
-            " by that, and last good values are not known (run as that user)"
+            f"{state} is of the user {name}, and we are {user_name(os.geteuid())}, so that last good values"
+            f" are not known (run as root, or: sudo -u {shlex.quote(name)} proxyconf plan)"
         )
 
 

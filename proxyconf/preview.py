@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import tempfile
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from proxyconf.app import look, state_path
 from proxyconf.design import follow, follow_one
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
+from proxyconf.files import user_name
 from proxyconf.groups.draft import drafts
 from proxyconf.intake import Intake
 from proxyconf.model import Problem
@@ -22,7 +26,9 @@ from proxyconf.nginx.additions import with_originals
 from proxyconf.nginx.blame import accused
 from proxyconf.nginx.build import Build
 from proxyconf.nginx.control import first_complaint
+from proxyconf.nginx.folder import Folder
 from proxyconf.nginx.here import open_nginx
+from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.reach import reach_nginx, with_certificates
 from proxyconf.resources.folder import Resources, read_resources
 from proxyconf.resources.jinja import TemplateError, Templates
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from proxyconf.groups.draft import Draft
     from proxyconf.model import Snapshot
     from proxyconf.nginx.additions import Additions
-    from proxyconf.nginx.folder import Folder
+    from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.part import Part
     from proxyconf.nginx.site import Site
 
@@ -138,18 +144,36 @@ def _clocks(state: State, resources: Resources) -> dict[Path, float]:
 async def _site(settings: Settings, snapshot: Snapshot) -> tuple[Written, list[str]]:
     problems = []
     # the real token is a secret of the state folder, which need not exist for this
-    folder, token = state_path(settings) / "nginx", "0" * 32
+    state, token = State(state_path(settings)), "0" * 32
+    uid = state.user()
     try:
-        nginx = await reach_nginx(settings, folder, token)
+        nginx = await reach_nginx(settings, state.nginx, token, uid=uid)
     except CommandError as exc:
-        nginx = await open_nginx(settings.tables.nginx, Build(), folder, token)
+        nginx = await open_nginx(settings.tables.nginx, Build(), state.nginx, token, uid=uid)
         nginx = await with_certificates(nginx, settings.tables.nginx)
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     if nginx.control.build is None:
         problems.append("nginx can't be asked what it is; rendered for one that supports the least")
+    await asyncio.to_thread(_restore, nginx.certificates, state, nginx.folder)
     site = nginx.renderer().render(snapshot, additions=await _additions(settings))
     problems += map(str, (*site.problems, *nginx.certificates.found.problems))
     return Written(nginx.folder, site), problems
+
+
+def _restore(certificates: Certificates, state: State, folder: Folder) -> None:
+    """Let what a certificate was before count where it can't be used now, as in the running one; blocks."""
+    certificates.restore(_proved(state, folder))
+    certificates.refresh()
+
+
+def _proved(state: State, folder: Folder) -> tuple[Part, ...]:
+    """Return what nginx proved to an earlier run; nothing where that is not ours to read."""
+    applied = state.load_applied()
+    with suppress(StateError):
+        live = folder.live()
+        if applied and applied.nonce.encode() in live:
+            return folder.parts(parts_named(live))
+    return ()
 
 
 async def _additions(settings: Settings) -> Additions:
@@ -274,11 +298,15 @@ async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Verdict:
     Raises:
         CommandError: nginx's program can't be run.
         RefusedError: nginx refuses the site, and not for an operator's file of some host.
+        StateError: It can't be asked, by whom we are.
     """
-    real = state_path(settings) / "nginx"
+    state = State(state_path(settings))
+    real, settings = state.nginx, _as_its_user(settings, state)
     with _folder_to_check_in(settings, real) as folder:
         nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
         await nginx.control.meet()
+        live = Folder(real, nginx.folder.root.name)
+        await asyncio.to_thread(_restore, nginx.certificates, state, live)
         (folder / "temp").mkdir()
         for name in _OPERATORS:
             if os.access(real / name, os.R_OK | os.X_OK):
@@ -301,6 +329,23 @@ async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Verdict:
                 additions = additions.without({part.name: None for part in files})
             else:
                 return Verdict(nginx.control.build, refused)
+
+
+def _as_its_user(settings: Settings, state: State) -> Settings:
+    """Return the settings for a check that root makes beside another user's proxyconf.
+
+    `nginx -t` of root's gives the folders that it is told of, such as a cache, to the user of its workers.
+
+    Raises:
+        StateError: nginx can't be told who that is.
+    """
+    if os.geteuid() != 0 or state.user() == 0:
+        return settings
+    user = user_name(state.user())
+    if user not in {group.gr_name for group in grp.getgrall()}:
+        state.refuse_root()  # nginx wants a name that is a group's, too
+    nginx = msgspec.structs.replace(settings.tables.nginx, user=user)
+    return replace(settings, tables=msgspec.structs.replace(settings.tables, nginx=nginx))
 
 
 def _in_place(text: str, site: Site) -> str:

@@ -105,18 +105,21 @@ class State:
         finally:
             os.close(lock)
 
+    def user(self) -> int:
+        """Return the id of the user whose proxyconf was here last; ours where that is not known."""
+        try:
+            return (self.path / "lock").stat().st_uid
+        except OSError:
+            return os.geteuid()
+
     def refuse_root(self) -> None:
         """Refuse to be root in the place of another user, who could not touch what root writes.
 
         Raises:
             StateError: So it would be.
         """
-        try:
-            owner = (self.path / "lock").stat().st_uid
-        except OSError:
-            return
-        if os.geteuid() == 0 and owner != 0:
-            name = user_name(owner)
+        if os.geteuid() == 0 and self.user() != 0:
+            name = user_name(self.user())
             raise StateError(
                 f"open state folder {self.path}: it is in use by the user {name}, who could not touch what"
                 f" root writes (sudo -u {shlex.quote(name)} proxyconf ..., or set another [state] dir; to go"

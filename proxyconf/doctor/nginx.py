@@ -57,7 +57,7 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
         return ()
     state = State(state_path(settings))
     token = await asyncio.to_thread(state.known_token)
-    here = await reach_nginx(settings, state.nginx, token or "0" * 32)
+    here = await reach_nginx(settings, state.nginx, token or "0" * 32, uid=state.user())
     if nginx.via.container:
         proof = Check(_WHAT, lambda: _proof(here, state if token else None))
         return (Check(_WHAT, lambda: _in_container(here, nginx)), proof)

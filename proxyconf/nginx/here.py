@@ -78,7 +78,13 @@ async def ask_build(binary: str, prefix: Path | None = None) -> Build:
 
 
 async def open_nginx(
-    settings: Nginx, build: Build, path: Path, token: str, *, included_from: Path | None = None
+    settings: Nginx,
+    build: Build,
+    path: Path,
+    token: str,
+    *,
+    included_from: Path | None = None,
+    uid: int | None = None,
 ) -> Here:
     """Return the nginx that *settings* are about.
 
@@ -88,16 +94,18 @@ async def open_nginx(
         path: The folder that it reads from us, ``<state>/nginx``.
         token: Makes the name under which it answers the proof.
         included_from: Mode include, for a trial: the folder that their include names.
+        uid: As of `reach_nginx`.
 
     Raises:
         CommandError: Mode include: their main file can't be read.
     """
-    dialect = _dialect(settings, build, path, token)
+    uid = os.geteuid() if uid is None else uid
+    dialect = _dialect(settings, build, path, token, root=uid == 0)
     if dialect.own:
         renderer = Renderer(dialect)
         local = Local(settings.binary, build, OurPlaces(path / "nginx.pid", path / "error.log"))
         start = shlex.join([settings.binary, "-c", str(dialect.root_file)])
-        return _here(dialect, local, lambda: renderer, start)
+        return _here(dialect, local, lambda: renderer, start, temp_user=uid or None)
     ours = (included_from or path) / dialect.root_file.name
     found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
     included = Included(settings.binary, build, settings.conf, ours)
@@ -105,7 +113,14 @@ async def open_nginx(
     return _here(dialect, included, _Included(dialect, ours, found).renderer, start)
 
 
-def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], start: str) -> Here:
+def _here(
+    dialect: Dialect,
+    control: Control,
+    renderer: Callable[[], Renderer],
+    start: str,
+    *,
+    temp_user: int | None = None,
+) -> Here:
     worker = dialect.settings.user if dialect.own and dialect.root else ""
     challenge = dialect.settings.tls.challenge
     folder = Folder(
@@ -114,14 +129,13 @@ def _here(dialect: Dialect, control: Control, renderer: Callable[[], Renderer], 
         worker=worker,
         error_pages=dialect.settings.error_pages,
         challenge=Path(challenge) if challenge.startswith("/") else None,
-        temp_user=os.geteuid() if dialect.own and not dialect.root else None,
+        temp_user=temp_user,
     )
     prober = Prober(dialect.settings.listen.http[0], dialect.proof_name)
     return Here(control, folder, prober, renderer, start)
 
 
-def _dialect(settings: Nginx, build: Build, path: Path, token: str) -> Dialect:
-    root = os.geteuid() == 0
+def _dialect(settings: Nginx, build: Build, path: Path, token: str, *, root: bool) -> Dialect:
     if root and not settings.user:
         settings = msgspec.structs.replace(settings, user=_worker_user())
     return Dialect(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def reach_nginx(
-    settings: Settings, path: Path, token: str, *, included_from: Path | None = None
+    settings: Settings, path: Path, token: str, *, included_from: Path | None = None, uid: int | None = None
 ) -> Here:
     """Return it, with what belongs to it.
 
@@ -32,6 +32,7 @@ async def reach_nginx(
         path: The folder that it reads from us.
         token: Makes the name under which it answers the proof.
         included_from: Mode include, for a trial: the folder that their include names.
+        uid: The user that writes for it, and runs it where it is ours; None: as we are.
 
     Raises:
         CommandError: The program that checks can't be run, or their main file not be read.
@@ -43,10 +44,10 @@ async def reach_nginx(
         there = import_module("proxyconf.nginx.there")
         found: Here = await there.open_in_container(nginx, settings.sources, path, token)
     elif not nginx.via.is_local:
-        found = await open_shared_pid(nginx, path, token)
+        found = await open_shared_pid(nginx, path, token, uid=uid)
     else:
         build = await ask_build(nginx.binary)
-        found = await open_nginx(nginx, build, path, token, included_from=included_from)
+        found = await open_nginx(nginx, build, path, token, included_from=included_from, uid=uid)
     return await with_certificates(found, nginx)
 
 

@@ -214,13 +214,14 @@ def _lives(master: Master) -> bool:
     return started_at(master.pid) == master.started and title_of(master.pid).startswith(_TITLE)
 
 
-async def open_shared_pid(settings: Nginx, path: Path, token: str) -> Here:
+async def open_shared_pid(settings: Nginx, path: Path, token: str, *, uid: int | None = None) -> Here:
     """Return the nginx that *settings* are about.
 
     Args:
         settings: The ``[nginx]`` table.
         path: The folder that it reads from us, ``<state>/nginx``, which is at the same path there.
         token: Makes the name under which it answers the proof.
+        uid: The user that writes for it, and runs it; None: as we are.
 
     Raises:
         CommandError: There is no program to check by.
@@ -239,7 +240,7 @@ async def open_shared_pid(settings: Nginx, path: Path, token: str) -> Here:
         folder=path,
         token=token,
         ipv6=has_ipv6(),
-        root=os.geteuid() == 0,
+        root=(os.geteuid() if uid is None else uid) == 0,
         authorities=next((file for file in AUTHORITIES if file.is_file()), None),
     )
     listen = settings.listen.http[0]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,16 +21,18 @@ from proxyconf.config import TemplateTable
 from proxyconf.difference import difference
 from proxyconf.errors import SourceError, StateError
 from proxyconf.nginx.part import parts_named
+from proxyconf.state import Applied, State
 from proxyconf.tables import Confd
 from tests.unit.calling import call
 from tests.unit.installed import ONE_BACKEND, Installed
 from tests.unit.made_certificates import DAY_S, make_pair
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from proxyconf.config import Settings
 
+WWW_DATA = 33  # with a group of its name
 BAD_ROUTE = '[routes.bad]\nhost = "a b"\n'
 LOGIN = 'auth = "joe:$apr1$abcdefgh$1234567890123456789012"\n'
 
@@ -217,11 +223,84 @@ async def test_what_is_in_place_can_not_be_read(applied: Installed) -> None:
         await difference(applied.settings(), timeout_s=30)
 
 
+@contextmanager
+def being(uid: int) -> Iterator[None]:
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+async def of_another_user() -> AsyncIterator[Installed]:
+    """A site that another user's proxyconf has put in place, and we are root again."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        os.chown(path, WWW_DATA, WWW_DATA)
+        with being(WWW_DATA):
+            made = Installed(Path(path))
+            await put(made.settings())
+        yield made
+
+
 @pytest.mark.needs("root")
-async def test_as_somebody_else(applied: Installed) -> None:
-    os.chown(applied.state, 4_242, 4_242)
-    found = await difference(applied.settings(), timeout_s=30)
-    assert found.warnings[0].startswith(f"{applied.state} is of the user 4242, and we are 0: what is written")
+async def test_as_root_beside_another_user(of_another_user: Installed) -> None:
+    """It is what that one would write, and nginx's check gives nothing to anybody else."""
+    settings = of_another_user.settings(user="")
+    assert await lines(settings) == []
+    assert not (await difference(settings, timeout_s=30)).warnings
+    sites(of_another_user, "8081", "8082")
+    before = {path: path.stat().st_uid for path in of_another_user.path.rglob("*")}
+    of_another_user.nginx('grep -q "^user www-data;" "$5" || { echo "nginx: [emerg] no user" >&2; exit 1; }')
+    found = await difference(settings, timeout_s=30)
+    assert (found.changes, found.warnings) == (1, [])
+    assert {path: path.stat().st_uid for path in of_another_user.path.rglob("*")} == before
+
+
+@pytest.mark.needs("root")
+async def test_as_root_beside_a_user_without_a_name(of_another_user: Installed) -> None:
+    """Whom nginx can't be told."""
+    os.chown(of_another_user.state / "lock", 4_242, 4_242)
+    sites(of_another_user, "8081", "8082")
+    found = await difference(of_another_user.settings(user=""), timeout_s=30)
+    assert found.changes == 1
+    (warning,) = found.warnings
+    assert warning.startswith("nginx can't be asked about it: open state folder")
+    assert "(sudo -u '#4242' proxyconf ..." in warning
+
+
+@pytest.mark.needs("root")
+async def test_as_somebody_else(of_another_user: Installed) -> None:
+    with being(65_534):
+        found = await difference(of_another_user.settings(user=""), timeout_s=30)
+    assert found.warnings[0].startswith(
+        f"{of_another_user.state} is of the user www-data, and we are nobody, so"
+    )
+
+
+async def test_a_certificate_that_is_half_there_keeps_its_last_good_form(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """As it does for the program that runs, also after a new start of it."""
+    folder, now = tmp_path / "certificates", time.time()
+    folder.mkdir()
+    make_pair("web.test", begin=now - DAY_S, end=now + 90 * DAY_S).put(folder, "web")
+    settings = installed.settings(tls={"certificates": str(folder)}, listen={"https": ["127.0.0.1:2"]})
+    await put(settings)
+    prove(installed)
+    (folder / "web.key").write_text("half a")
+    found = await difference(settings, timeout_s=30)
+    assert found.changes == 0
+    (warning,) = found.warnings
+    assert "the one before is still used" in warning
+
+
+def prove(installed: Installed) -> None:
+    """Note that nginx has proved what is in place."""
+    root = (installed.state / "nginx" / "nginx.conf").read_text()
+    (nonce,) = re.findall(r'return 200 "?([0-9a-f-]+)', root)
+    State(installed.state).save_applied(Applied(digest="", nonce=nonce, at=1.0))
 
 
 # --- the command ---
