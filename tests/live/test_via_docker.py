@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -15,9 +16,10 @@ import aiodocker
 import aiohttp
 import pytest
 
-from tests.live.asking import network_of, until
+from tests.live.asking import TIMEOUT_S, network_of, until
 from tests.live.docker_engine import NGINX
 from tests.live.running import Running
+from tests.unit.made_certificates import DAY_S, make_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("root", "nginx", "nsenter")
 
 FILTER = Path(__file__).parents[2] / "deploy" / "docker" / "socket-proxy.conf"
+HTTPS_PORT = 8443
 # as in the compose files in deploy/: both are started at once, and nginx has to wait for its configuration
 WAITING = 'until [ -s "$0" ]; do sleep 0.1; done; exec nginx -c "$0" -g "daemon off;"'
 
@@ -49,10 +52,12 @@ async def following(engine: DockerEngine) -> AsyncIterator[Running]:
             await engine.clean()
 
 
-async def run_nginx(engine: DockerEngine, proxy: Running, *, networks: Sequence[str] = ("bridge",)) -> None:
-    """Start nginx's container, which sees nothing of ours but the folder."""
+async def run_nginx(
+    engine: DockerEngine, proxy: Running, *more: str, networks: Sequence[str] = ("bridge",)
+) -> None:
+    """Start nginx's container, which sees nothing of ours but the folder; *more* are flags of Docker's."""
     folder, port = proxy.state / "nginx", proxy.port
-    shared = ("-v", f"{folder}:{folder}", "-p", f"127.0.0.1:{port}:{port}")
+    shared = ("-v", f"{folder}:{folder}", "-p", f"127.0.0.1:{port}:{port}", *more)
     await engine.run(
         "nginx", *shared, image=NGINX, networks=networks, command=("sh", "-c", WAITING, str(proxy.root))
     )
@@ -195,6 +200,51 @@ async def test_a_change_is_served_within_the_floor_and_a_tenth_of_a_second(
             added = [one for one in proxy.status().history if any("+ " in what for what in one.changed)]
             served.append(added[-1].served_ms or 0.0)
         assert min(served) <= floor + 100, (served, floor)
+
+
+async def shown(engine: DockerEngine, port: int, host: str) -> tuple[str, str]:
+    """Return the certificate that *host* is served with, in PEM, and the first line of the answer."""
+    script = (
+        "import socket, ssl, sys\n"
+        "port, host = sys.argv[1:]\n"
+        "context = ssl.create_default_context()\n"
+        "context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
+        "plain = socket.create_connection(('127.0.0.1', port), timeout=10)\n"
+        "with context.wrap_socket(plain, server_hostname=host) as tls:\n"
+        "    tls.sendall(f'GET / HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n'.encode())\n"
+        "    print(ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)) + tls.recv(100).decode())\n"
+    )
+    said = await engine.inside(sys.executable, "-c", script, str(port), host)
+    certificate, mark, rest = said.partition("-----END CERTIFICATE-----\n")
+    return certificate + mark, rest.partition("\r")[0]
+
+
+@pytest.mark.usefixtures("without_own_nginx")
+async def test_https(docker_engine: DockerEngine, tmp_path: Path) -> None:
+    """nginx's container has no certificates but the copies in the shared folder; a renewed one is served."""
+    now = time.time()
+    first, renewed = (
+        make_pair("a.test", "a.test", begin=now - 60, end=now + days * DAY_S) for days in (30, 90)
+    )
+    first.put(tmp_path, "a.test")
+    async with following(docker_engine) as proxy:
+        tls = f"nginx.tls.certificates={tmp_path}", f"nginx.listen.https=:{HTTPS_PORT}"
+        proxy.flags = (*proxy.flags, *(word for flag in tls for word in ("-s", flag)))
+        await run_nginx(docker_engine, proxy, "-p", f"127.0.0.1:{HTTPS_PORT}:{HTTPS_PORT}")
+        await run_app(docker_engine, "one")
+        proxy.start()
+        until_answers(proxy, "301")
+        assert proxy.until_state("applied").problems == []
+        served = first.certificate.decode(), "HTTP/1.1 200 OK"
+        assert await shown(docker_engine, HTTPS_PORT, "a.test") == served
+        reloads = len(proxy.events("site.applied"))
+        renewed.put(tmp_path, "a.test")
+        proxy.until_event("site.applied", count=reloads + 1)
+        proxy.until_state("applied")
+        served = renewed.certificate.decode(), "HTTP/1.1 200 OK"
+        async with asyncio.timeout(TIMEOUT_S):  # a worker of before may still be there to answer
+            while await shown(docker_engine, HTTPS_PORT, "a.test") != served:
+                pass
 
 
 @pytest.mark.usefixtures("without_own_nginx")
