@@ -73,3 +73,15 @@ def replace_file(file: Path, content: bytes) -> None:
         new.replace(file)
     except OSError as exc:
         raise StateError(f"write {file}: {exc.strerror} (may we write there, and is there room?)") from exc
+
+
+def remove_file(file: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        StateError: It is not ours to remove.
+    """
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StateError(f"remove {file}: {exc.strerror} (run as its owner)") from exc

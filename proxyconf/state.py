@@ -25,7 +25,7 @@ import msgspec
 
 from proxyconf.api import Pause
 from proxyconf.errors import StateError, StateInUseError
-from proxyconf.files import make_folder, replace_file, user_name
+from proxyconf.files import make_folder, remove_file, replace_file, user_name
 from proxyconf.model import Listing
 
 if TYPE_CHECKING:
@@ -169,15 +169,21 @@ class State:
         return tuple(self._saved.values())
 
     def save_listings(self, listings: tuple[Listing, ...]) -> None:
-        """Save those that differ from what is saved.
+        """Save those that differ from what is saved, and delete those of other sources: nobody follows them.
 
         Raises:
             StateError: Full, or not ours to write.
         """
         for listing in listings:
             if self._saved.get(listing.source) is not listing:
-                replace_file(self._listings / f"{listing.source}.msgpack", msgspec.msgpack.encode(listing))
+                replace_file(self._listing(listing.source), msgspec.msgpack.encode(listing))
                 self._saved[listing.source] = listing
+        for source in self._saved.keys() - {listing.source for listing in listings}:
+            remove_file(self._listing(source))
+            del self._saved[source]
+
+    def _listing(self, source: str) -> Path:
+        return self._listings / f"{source}.msgpack"
 
     def load_applied(self) -> Applied | None:
         """Return what was applied last; None when that is not known."""
@@ -224,11 +230,7 @@ class State:
         Raises:
             StateError: The note can't be removed.
         """
-        file = self.path / "paused"
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as exc:
-            raise StateError(f"remove {file}: {exc.strerror} (run as its owner)") from exc
+        remove_file(self.path / "paused")
 
     def load_record(self, dest: Path) -> Record | None:
         """Return what is known of a destination; None when nothing is."""

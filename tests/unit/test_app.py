@@ -74,6 +74,13 @@ async def test_once_installs_what_the_source_says(installed: Installed) -> None:
     assert State(installed.state).load_listings()[0].source == "file"
 
 
+async def test_a_source_that_is_not_in_the_configuration_is_forgotten(installed: Installed) -> None:
+    with State(installed.state).locked():
+        State(installed.state).save_listings((listing("10.0.0.1:80", source="etcd"),))
+    await app.once(installed.settings(), timeout_s=30)
+    assert [one.source for one in State(installed.state).load_listings()] == ["file"]
+
+
 async def test_once_listens_nowhere(installed: Installed) -> None:
     """It takes neither socket nor address from one that runs with another state folder."""
     socket = installed.path / "folder"  # a path at which nobody could listen

@@ -213,7 +213,7 @@ def test_a_damaged_listing_counts_as_none(state: State, content: bytes) -> None:
     (state.path / "listings" / "etcd.msgpack").write_bytes(content)
     again = State(state.path)
     assert again.load_listings() == (DOCKER,)
-    again.save_listings((ETCD,))
+    again.save_listings((DOCKER, ETCD))
     assert State(state.path).load_listings() == (DOCKER, ETCD)
 
 
@@ -228,8 +228,20 @@ def test_only_what_differs_is_written(state: State) -> None:
     assert after[1] != before[1]
     again = State(state.path)
     assert again.load_listings() == (newer, ETCD)
-    again.save_listings(again.load_listings()[:1])
-    assert files[1].stat().st_ino == after[1]
+    again.save_listings(again.load_listings())
+    assert [file.stat().st_ino for file in files] == after
+
+
+def test_a_source_that_is_not_followed_any_more_is_forgotten(state: State) -> None:
+    """Its values are nobody's business, and must not count again when it comes back in a year."""
+    state.save_listings((ETCD, DOCKER))
+    again = State(state.path)
+    again.load_listings()
+    again.save_listings((DOCKER,))
+    assert [file.name for file in (state.path / "listings").iterdir()] == ["docker.msgpack"]
+    assert State(state.path).load_listings() == (DOCKER,)
+    (state.path / "listings" / "docker.msgpack").unlink()
+    again.save_listings(())
 
 
 def test_what_was_applied_comes_back(state: State) -> None:
