@@ -94,7 +94,8 @@ def _read_endpoint(text: str) -> Server:
     except ValueError as exc:
         raise UsageError(f"endpoints: {text!r}: {exc} ({_EXAMPLES})") from None
     extra = url.query or url.fragment or "@" in url.netloc
-    if url.scheme not in DEFAULT_PORTS or not url.hostname or extra or port == 0:
+    word = not {".", ":"} & set(text)  # which may be meant for something else
+    if url.scheme not in DEFAULT_PORTS or not url.hostname or extra or word or port == 0:
         raise UsageError(f"endpoints: {text!r}: no endpoint of a Consul ({_EXAMPLES})")
     address = join(url.hostname, port or DEFAULT_PORTS[url.scheme])
     base = f"{url.scheme}://{address}{url.path.rstrip('/')}"

@@ -99,14 +99,15 @@ def read_servers(endpoints: Sequence[str]) -> tuple[Server, ...]:
 
 
 def _read_endpoint(text: str) -> tuple[bool, str, int]:
-    """Return whether it is by TLS, the host and the port."""
+    """Return whether it is by TLS, the host and the port; one word alone may be meant for something else."""
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")
         port = url.port
     except ValueError as exc:
         raise UsageError(f"endpoints: {text!r}: {exc} ({_EXAMPLES})") from None
     extra = url.path.strip("/") or url.query or url.fragment or "@" in url.netloc
-    if url.scheme not in ("http", "https") or not url.hostname or extra or port == 0:
+    word = not {".", ":"} & set(text)
+    if url.scheme not in ("http", "https") or not url.hostname or extra or word or port == 0:
         raise UsageError(f"endpoints: {text!r}: no endpoint of an etcd ({_EXAMPLES})")
     return url.scheme == "https", url.hostname, port or DEFAULT_PORT
 

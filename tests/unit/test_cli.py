@@ -86,6 +86,16 @@ def test_version() -> None:
         pytest.param(
             ["check", "--etcd", "ftp://x"], "[etcd] endpoints: 'ftp://x': no endpoint of an etcd", id="source"
         ),
+        pytest.param(
+            ["run", "--etcd", "nonsense"],
+            "'nonsense': no endpoint of an etcd (write \"http://127.0.0.1:2379\" or",
+            id="no address of an etcd",
+        ),
+        pytest.param(
+            ["run", "--consul", "nonsense"],
+            "'nonsense': no endpoint of a Consul (write \"http",
+            id="no address of a Consul",
+        ),
     ],
 )
 @pytest.mark.usefixtures("installed")
