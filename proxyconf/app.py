@@ -9,7 +9,10 @@ import signal
 from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
+
+import structlog
 
 from proxyconf.child import Child
 from proxyconf.design import follow
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from proxyconf.sources import Source
     from proxyconf.tables import Exec, Nginx
 
+
+log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.1
 
@@ -126,7 +131,13 @@ def _refuse_child(nginx: Nginx, command: Sequence[str]) -> None:
 
 def _child(house: House, settings: Exec, command: Sequence[str]) -> Child:
     """Return nginx as our child; raise CommandError where there is no such program."""
-    argv = command or [*shlex.split(house.board.nginx.start), "-g", "daemon off;"]
+    ours = shlex.split(house.board.nginx.start)
+    argv = command or [*ours, "-g", "daemon off;"]
+    root = house.board.nginx.root
+    named = root in argv or f"-c{root}" in argv  # what a script of the operator's does is not known
+    if house.board.nginx.mode == "own" and not named and PurePath(argv[0]).name == PurePath(ours[0]).name:
+        reason = f"it reads another main file than ours, and what is written has no effect (add -c {root})"
+        log.warning("command.doubted", command=shlex.join(argv), reason=reason)
     ready = partial(house.startable, settings.start_after)
     return Child(argv, settings, ready=ready, master=house.master, note=house.board.child_noted)
 

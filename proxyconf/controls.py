@@ -30,9 +30,16 @@ def pause(load: Load, because: str) -> None:
     Examples:
       proxyconf pause
       proxyconf pause --because "moving the database until noon"
+      proxyconf plan                      what waits, as a diff
+      proxyconf resume                    all of it is applied at once
 
-    What is under way is waited for. The sources go on being followed, and status says what waits. A pause
-    lasts until it is ended, also across a new start of proxyconf: who has paused it wants that.
+    nginx serves on with what it has: for as long as its endpoints stay where they are, nobody notices. What
+    is under way is waited for. The sources go on being followed, and status says since when, why, and what
+    waits. A pause lasts until it is ended, also across a new start of proxyconf, and `once` does nothing
+    meanwhile: who has paused it wants that.
+
+    Exit codes: 0 it is paused, maybe it was already; 1 no proxyconf runs, or it can't note the pause; 2 a
+    mistake in configuration or use.
     """
     from proxyconf import app  # noqa: PLC0415 - --help need not load it
 

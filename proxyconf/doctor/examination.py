@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxyconf.config import Settings
 
 _BOUND_S = 5.0
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - read, not listened on
 
 
 async def examine(settings: Settings) -> tuple[Finding, ...]:
@@ -92,6 +93,10 @@ async def _configuration(settings: Settings) -> Findings:
         yield of_message("wrong", "configuration", text)
     for text in found.warnings:
         yield of_message("warning", "configuration", text)
+    if (address := settings.tables.status.address) and address.host in _EVERYWHERE:
+        says = f"[status] address = {address!r} is every address of this host: who gets there sees all hosts"
+        mend = 'set one of them, as "127.0.0.1:9180", or keep others away from the port'
+        yield warning("configuration", f"{says}, endpoints and problems", mend)
     if not found.sources:
         mend = "give --docker, --etcd URL, --consul URL or --file PATH, or a configuration file with -c"
         yield wrong("configuration", "no source to follow", mend)

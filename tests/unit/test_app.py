@@ -318,6 +318,37 @@ async def test_we_end_as_nginx_does(installed: Installed) -> None:
     assert await app.run(settings, read_again=installed.settings, command=()) == 5
 
 
+@pytest.mark.parametrize(
+    ("more", "doubted"),
+    [
+        pytest.param(["-g", "daemon off;"], True, id="its own file"),
+        pytest.param(["-c", "/etc/nginx/nginx.conf"], True, id="another file"),
+        pytest.param(["-c", "{root}"], False, id="ours"),
+        pytest.param(["-c{root}"], False, id="ours in one word"),
+    ],
+)
+async def test_a_child_with_another_main_file(
+    installed: Installed, more: list[str], *, doubted: bool
+) -> None:
+    """It would run, and nothing of ours would come into effect; that is said once."""
+    settings = installed.settings()
+    tables = msgspec.structs.replace(settings.tables, exec=Exec(on_exit="end"))
+    settings = dataclasses.replace(settings, tables=tables)
+    root = f"{installed.state}/nginx/nginx.conf"
+    words = [word.format(root=root) for word in more]
+    installed.nginx(f'[ "$*" = "{" ".join(words)}" ] && exit 5; exit 0')
+    command = [f"{installed.path}/nginx", *words]
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            assert await app.run(settings, read_again=installed.settings, command=command) == 5
+    said = [line["reason"] for line in logs if line["event"] == "command.doubted"]
+    assert (
+        said
+        == [f"it reads another main file than ours, and what is written has no effect (add -c {root})"]
+        * doubted
+    )
+
+
 async def test_a_program_that_is_missing(installed: Installed) -> None:
     with pytest.raises(CommandError, match="run /none: no such program"):
         await app.run(installed.settings(), read_again=installed.settings, command=("/none",))

@@ -25,6 +25,7 @@ from proxyconf.sources import kinds
 from proxyconf.state import Applied, State
 from proxyconf.status import serving
 from proxyconf.tables import Confd, Nginx
+from proxyconf.units import ListenAddress
 from tests.unit.calling import call
 from tests.unit.installed import Installed
 from tests.unit.nginx_engine import VERSION, NginxEngine, inspected
@@ -92,6 +93,17 @@ async def test_a_check_that_may_not_look() -> None:
 
 async def test_the_configuration(installed: Installed) -> None:
     assert await lines(installed.settings(), "configuration") == ["ok: follows file"]
+
+
+@pytest.mark.parametrize("address", [":9180", "0.0.0.0:9180", "[::]:9180"])
+async def test_a_status_for_everybody(installed: Installed, address: str) -> None:
+    settings = installed.settings()
+    for wanted, level in ((address, "warning"), ("127.0.0.1:9180", "ok")):
+        status = tables.Status(address=ListenAddress(wanted))
+        changed = msgspec.structs.replace(settings.tables, status=status)
+        found = await lines(replace(settings, tables=changed), "configuration")
+        assert found[0].startswith(f"{level}: ")
+        assert ("is every address of this host: who gets there sees" in found[0]) == (wanted == address)
 
 
 async def test_templates_are_counted(installed: Installed) -> None:

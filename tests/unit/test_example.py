@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from proxyconf.sources.file import Settings as File
 if TYPE_CHECKING:
     from proxyconf.tables import Table
 
+STRUCTS: dict[str, type[Table]] = {"etcd": Etcd, "consul": Consul, "docker": Docker, "file": File}
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "proxyconf.toml"
 
 
@@ -47,13 +49,29 @@ def test_it_names_every_key(struct: type[Table]) -> None:
     )
 
 
+@pytest.mark.parametrize("deployment", ["coreos", "docker", "systemd"])
+def test_the_example_of_each_deployment(deployment: str, tmp_path: Path) -> None:
+    """As it stands, and with the comments' marks taken off."""
+    text = (EXAMPLE.parent / deployment / EXAMPLE.name).read_text()
+    uncommented = re.sub(r"^#(?=\[|[a-z_.]+ = )", "", text, flags=re.MULTILINE)
+    assert uncommented != text
+    for number, one in enumerate((text, uncommented)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(one)
+        settings = config.load(file, kinds=kinds())
+        assert settings.sources
+        assert not settings.warnings
+        for table in settings.sources:
+            config.convert(table.values, STRUCTS[table.kind], table.place)
+
+
 def test_what_is_commented_out_is_understood() -> None:
     """Each commented table, with the comments' marks taken off, has keys that exist."""
     lines = [
         line.removeprefix("#") if line[1:2] != " " else line for line in EXAMPLE.read_text().splitlines()
     ]
     values = tomli.loads("\n".join(lines))
-    for kind, struct in (("etcd", Etcd), ("consul", Consul), ("docker", Docker), ("file", File)):
+    for kind, struct in STRUCTS.items():
         assert set(values[kind]) <= set(struct.__struct_fields__)
     examples = ("srv_record", "user", "token_file", "password_file", "ca", "cert", "key")
     shown = {key: value for key, value in values["consul"].items() if key not in examples}
