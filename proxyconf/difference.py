@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 
 from proxyconf.app import ask_all, state_path
 from proxyconf.design import follow, needs_of
-from proxyconf.errors import CommandError, RefusedError, StateError
+from proxyconf.errors import CommandError, RefusedError, StateError, UncheckedError
 from proxyconf.files import user_name
 from proxyconf.intake import Intake
 from proxyconf.model import Change
 from proxyconf.nginx.part import parts_named, read_part, unlabelled
-from proxyconf.preview import check_snapshot, preview_of
+from proxyconf.preview import folder_to_check_in, preview_of
 from proxyconf.resources.folder import read_resources
 from proxyconf.snapshot import merge
 from proxyconf.state import State
+from proxyconf.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.part import Part
+    from proxyconf.nginx.site import Site
     from proxyconf.preview import Preview, Written
     from proxyconf.resources.folder import Resources
 
@@ -119,26 +121,38 @@ async def difference(settings: Settings, *, timeout_s: float) -> Difference:
     warnings = [*_doubts(state_path(settings)), *preview.warnings, *map(str, problems)]
     if preview.written is None:
         return Difference((), (), preview, warnings)
-    before = await asyncio.to_thread(_in_place, preview.written.folder)
-    after = _of_site(preview.written)
-    texts = tuple(_changed(before.texts, after.texts))
-    hidden = tuple(_unlike(before.hidden, after.hidden))
+    before = await asyncio.to_thread(_in_place, preview.written.here.folder)
+    texts, hidden = _compared(before, preview.written.site)
     if texts or hidden:
-        warnings += await _refusals(settings, snapshot)
+        site, refusals = await _settled(settings, preview.written, snapshot)
+        texts, hidden = _compared(before, site)
+        warnings += (text for text in refusals if text not in warnings)
     return Difference(texts, hidden, preview, warnings)
 
 
-async def _refusals(settings: Settings, snapshot: Snapshot) -> Sequence[str]:
-    """Return what nginx has against it; nothing where it can't be asked without touching its folder."""
+def _compared(before: Files, site: Site) -> tuple[Sequence[tuple[Text, Text]], Sequence[str]]:
+    """Return what would change from *before* to *site*: what may be seen, and what may not."""
+    after = _of_site(site)
+    return tuple(_changed(before.texts, after.texts)), tuple(_unlike(before.hidden, after.hidden))
+
+
+async def _settled(settings: Settings, written: Written, snapshot: Snapshot) -> tuple[Site, Sequence[str]]:
+    """Return the site without what nginx would refuse, and what it has against it.
+
+    Where it can't be asked without touching the folder that it reads, that is nothing.
+    """
     if settings.tables.nginx.via.container:
-        return ()
+        return written.site, ()
+    state = State(state_path(settings))
     try:
-        verdict = await check_snapshot(settings, snapshot)
+        with folder_to_check_in(settings, state.nginx) as folder:
+            trial = Trial(written.here, folder, state.user_beside())
+            site, problems = await trial.settle(snapshot, written.additions, written.good)
     except RefusedError as exc:
-        return (f"nginx would refuse this, so that what is to blame would be set aside: {exc}",)
-    except (CommandError, StateError) as exc:
-        return (f"nginx can't be asked about it: {exc}",)
-    return tuple(map(str, verdict.refused))
+        return written.site, (f"nginx would refuse this: {exc}",)
+    except (CommandError, StateError, UncheckedError) as exc:
+        return written.site, (f"nginx can't be asked about it: {exc}",)
+    return site, tuple(map(str, problems))
 
 
 async def _wanted(
@@ -209,10 +223,10 @@ def _of_hosts(name: str, texts: Iterable[Text]) -> str:
     return f"{_HIDDEN[name[0]]} of {', '.join(users) or 'no host'}"
 
 
-def _of_site(written: Written) -> Files:
-    shown = [part for part in written.site.parts if part.file[0] not in _HIDDEN]
-    texts = [_main(written.site.root("x")), *map(_text, shown)]
-    hidden = {part.file: _named_hidden(part, texts) for part in written.site.parts if part.file[0] in _HIDDEN}
+def _of_site(site: Site) -> Files:
+    shown = [part for part in site.parts if part.file[0] not in _HIDDEN]
+    texts = [_main(site.root("x")), *map(_text, shown)]
+    hidden = {part.file: _named_hidden(part, texts) for part in site.parts if part.file[0] in _HIDDEN}
     return Files({text.name: text for text in texts}, hidden)
 
 

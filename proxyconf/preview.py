@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
 import tempfile
 from collections import Counter
@@ -17,7 +16,6 @@ import msgspec
 from proxyconf.app import look, state_path
 from proxyconf.design import follow, follow_one
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
-from proxyconf.files import user_name
 from proxyconf.groups.draft import drafts
 from proxyconf.intake import Intake
 from proxyconf.model import Problem
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from proxyconf.model import Snapshot
     from proxyconf.nginx.additions import Additions
     from proxyconf.nginx.certificates import Certificates
+    from proxyconf.nginx.here import Here
     from proxyconf.nginx.part import Part
     from proxyconf.nginx.site import Site
 
@@ -57,11 +56,15 @@ class Written:
     """A site, and where it belongs.
 
     Attributes:
-        folder: What nginx reads from us.
+        here: The nginx that it is for.
+        additions: What operators add to it.
+        good: The parts that nginx proved to an earlier run, where that is known.
     """
 
-    folder: Folder
     site: Site
+    here: Here
+    additions: Additions
+    good: Sequence[Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Preview:
         if self.written:
             # keys are not for everybody's eyes
             shown = [part for part in self.written.site.parts if part.kind != "certificate"]
-            site = _files(self.written.folder, self.written.site, shown)
+            site = _files(self.written.here.folder, self.written.site, shown)
         made = {f"files{one.resource.dest}": one.after.content for one in self.drafts if one.after}
         return site | made
 
@@ -154,16 +157,23 @@ async def _site(settings: Settings, snapshot: Snapshot) -> tuple[Written, list[s
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     if nginx.control.build is None:
         problems.append("nginx can't be asked what it is; rendered for one that supports the least")
-    await asyncio.to_thread(_restore, nginx.certificates, state, nginx.folder)
-    site = nginx.renderer().render(snapshot, additions=await _additions(settings))
+    good = await asyncio.to_thread(_restore, nginx.certificates, state, nginx.folder)
+    additions = await _additions(settings)
+    site = nginx.renderer().render(snapshot, additions=additions)
     problems += map(str, (*site.problems, *nginx.certificates.found.problems))
-    return Written(nginx.folder, site), problems
+    return Written(site, nginx, additions, good), problems
 
 
-def _restore(certificates: Certificates, state: State, folder: Folder) -> None:
-    """Let what a certificate was before count where it can't be used now, as in the running one; blocks."""
-    certificates.restore(_proved(state, folder))
+def _restore(certificates: Certificates, state: State, folder: Folder) -> Sequence[Part]:
+    """Let what a certificate was before count where it can't be used now, as in the running one; blocks.
+
+    Returns:
+        The parts that nginx proved to an earlier run.
+    """
+    good = _proved(state, folder)
+    certificates.restore(good)
     certificates.refresh()
+    return good
 
 
 def _proved(state: State, folder: Folder) -> tuple[Part, ...]:
@@ -302,7 +312,7 @@ async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Verdict:
     """
     state = State(state_path(settings))
     real, settings = state.nginx, _as_its_user(settings, state)
-    with _folder_to_check_in(settings, real) as folder:
+    with folder_to_check_in(settings, real) as folder:
         nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
         await nginx.control.meet()
         live = Folder(real, nginx.folder.root.name)
@@ -339,11 +349,9 @@ def _as_its_user(settings: Settings, state: State) -> Settings:
     Raises:
         StateError: nginx can't be told who that is.
     """
-    if os.geteuid() != 0 or state.user() == 0:
+    user = state.user_beside()
+    if not user:
         return settings
-    user = user_name(state.user())
-    if user not in {group.gr_name for group in grp.getgrall()}:
-        state.refuse_root()  # nginx wants a name that is a group's, too
     nginx = msgspec.structs.replace(settings.tables.nginx, user=user)
     return replace(settings, tables=msgspec.structs.replace(settings.tables, nginx=nginx))
 
@@ -357,7 +365,7 @@ def _in_place(text: str, site: Site) -> str:
 
 
 @contextmanager
-def _folder_to_check_in(settings: Settings, real: Path) -> Iterator[Path]:
+def folder_to_check_in(settings: Settings, real: Path) -> Iterator[Path]:
     """Make one for a while; below the real folder where nginx, in another container, sees nothing else."""
     shared = real if settings.tables.nginx.via.container else None
     try:

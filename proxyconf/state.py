@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import hashlib
 import os
 import re
@@ -125,6 +126,19 @@ class State:
                 f" root writes (sudo -u {shlex.quote(name)} proxyconf ..., or set another [state] dir; to go"
                 f" on as root for good: chown -R root {self.path})"
             )
+
+    def user_beside(self) -> str:
+        """Return whom nginx's workers run as, where we are root beside that user's proxyconf; "" elsewhere.
+
+        Raises:
+            StateError: nginx can't be told who that is.
+        """
+        if os.geteuid() != 0 or self.user() == 0:
+            return ""
+        name = user_name(self.user())
+        if name not in {group.gr_name for group in grp.getgrall()}:
+            self.refuse_root()  # nginx wants a name that is a group's, too
+        return name
 
     def _take(self, lock: int) -> None:
         try:

@@ -31,23 +31,34 @@ LAST_GOOD = "(its last good form serves)"
 """So ends a problem of what nginx refuses, and serves as it was."""
 
 
+def _log(part: Part, reason: str) -> None:
+    log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
+
+
 class Verdicts:
     """Renders snapshots without what nginx refused.
 
     Args:
         renderer: Returns who renders at the moment.
         clock: Monotonic seconds.
+        note: Is told, once for each reason, what is refused and why.
 
     Attributes:
         problems: What is set aside at present, or could not be written.
         additions: What operators add, from the next rendering on.
     """
 
-    def __init__(self, renderer: Callable[[], Renderer], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        renderer: Callable[[], Renderer],
+        clock: Callable[[], float] = time.monotonic,
+        note: Callable[[Part, str], None] = _log,
+    ) -> None:
         self.problems: tuple[Problem, ...] = ()
         self.additions = NO_ADDITIONS
         self._renderer = renderer
         self._clock = clock
+        self._note = note
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
@@ -170,7 +181,7 @@ class Verdicts:
         for part in found:
             self._refused[part.file] = (reason, self._clock() + _FORGET_S)
             if self._told.get(part.file) != reason:  # once, though it is tried again and again
-                log.error("part.refused", kind=part.kind, name=part.name, reason=reason)
+                self._note(part, reason)
             self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
     def _stand_in(self, part: Part) -> Part | None:

@@ -190,6 +190,25 @@ def test_a_host_with_a_certificate_is_on_https(site: Site) -> None:
     assert (known.names, known.file) == (("a.test",), str(site.certificates / "a.test.crt"))
 
 
+def test_a_plan_knows_the_last_good_certificate() -> None:
+    """Half of a renewed pair changes nothing, in the one that runs and in what it would do."""
+    with secured() as site:
+        first = pair("a.test")
+        first.put(site.certificates, "a.test")
+        site.route("a.test", "web")
+        site.until("a.test", first)
+        (site.certificates / "a.test.crt").write_bytes(pair("a.test").certificate)
+        site.proxy.until_status(lambda status: "the one before" in str(status.problems), "it is half there")
+        plan = site.proxy.cli("plan")
+        assert (plan.returncode, plan.stdout) == (0, "no files would change\n")
+        assert "the one before is still used" in plan.stderr
+        site.proxy.cli("pause")
+        site.route("b.test", "web")
+        plan = site.proxy.cli("plan")
+        assert (plan.returncode, plan.stdout.splitlines()[-1]) == (2, "1 file would change")
+        assert plan.stderr.count("warning: ") == 1
+
+
 def test_a_key_is_nobodys_to_read(site: Site) -> None:
     pair("key.test").put(site.certificates, "key.test")
     site.route("key.test", "web")

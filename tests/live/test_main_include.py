@@ -202,3 +202,9 @@ def test_files_for_a_host(proxy: Running) -> None:
     assert proxy.ask("a.test", "/own") == "418"
     assert proxy.ask("x.test", "/own") == "410"
     proxy.until_state("applied")
+    file.write_text("oops;\n")
+    why = f'unknown directive "oops" in {file}:1 (its last good form serves)'
+    proxy.until_status(lambda status: why in str(status.problems), "it is refused")
+    plan = proxy.cli("plan")
+    assert (plan.returncode, plan.stdout) == (0, "no files would change\n")
+    assert why in plan.stderr

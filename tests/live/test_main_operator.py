@@ -107,6 +107,10 @@ def test_files_for_a_host_and_for_its_routes(keys: Keys) -> None:
         keys.put("routes/new", {"host": "c.test", "service": "web"})
         proxy.until_serves("c.test", "one")
         assert (proxy.ask("a.test", "/own"), proxy.ask("x.b.test")) == ("418", "403")
+        proxy.until_state("applied")
+        plan = proxy.cli("plan")
+        assert (plan.returncode, plan.stdout) == (0, "no files would change\n")
+        assert why in plan.stderr
 
         proxy.stop()
         proxy.start()

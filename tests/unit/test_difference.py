@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from proxyconf.config import Settings
 
 WWW_DATA = 33  # with a group of its name
+# a check that refuses each part that has a line like that
+REFUSES = """
+cd "${{5%/*}}"
+for host in $(grep -o "parts/h-[0-9a-f]*.conf" nginx.conf); do
+    for part in $host $(grep -o "parts/o-[0-9a-f]*.conf" $host); do
+        if grep -q "{}" $part; then echo "nginx: [emerg] odd in $PWD/$part:2" >&2; exit 1; fi
+    done
+done
+"""
 BAD_ROUTE = '[routes.bad]\nhost = "a b"\n'
 LOGIN = 'auth = "joe:$apr1$abcdefgh$1234567890123456789012"\n'
 
@@ -126,20 +135,42 @@ async def test_a_loss_that_would_be_held(installed: Installed) -> None:
 
 
 async def test_what_nginx_would_refuse(applied: Installed) -> None:
-    """It is named by what it is of, for the file is nowhere; that it would be set aside is said."""
+    """It is shown as it would be served, without that."""
     sites(applied, "web.test", "other.test")
-    applied.nginx('for f in "${5%/*}"/parts/h-*; do echo "nginx: [emerg] odd in $f:2" >&2; exit 1; done')
+    applied.nginx(REFUSES.format("proxy_pass"))
     found = await difference(applied.settings(), timeout_s=30)
-    assert found.changes == 2
-    assert found.warnings == [
-        (
-            "nginx would refuse this, so that what is to blame would be set aside:"
-            f" check {applied.state}/nginx/nginx.conf: odd in host other.test:2"
-        )
+    assert [one.name or two.name for one, two in found.texts] == [
+        "host other.test",
+        "host web.test",
+        "service web",
     ]
+    assert any(line.startswith("+") and "return 503;" in line for line in found.lines())
+    (warning,) = found.warnings
+    assert warning.startswith("host other.test: nginx refuses it: odd in ")
+    assert warning.endswith(" (it answers 503)")
+    applied.nginx("echo 'nginx: [emerg] odd' >&2; exit 1")
+    found = await difference(applied.settings(), timeout_s=30)
+    assert found.warnings == [f"nginx would refuse this: check {applied.state}/nginx/nginx.conf: odd"]
     applied.nginx("kill -9 $$")
     found = await difference(applied.settings(), timeout_s=30)
     assert found.warnings[0].startswith("nginx can't be asked about it: check ")
+
+
+async def test_what_nginx_refuses_keeps_its_last_good_form(applied: Installed) -> None:
+    """As in the one that runs, so that nothing would change, however often one asks."""
+    piece = applied.state / "nginx" / "host.d" / "web.test.conf"
+    piece.write_text("add_header X-A 1;\n")
+    await put(applied.settings())
+    prove(applied)
+    piece.write_text("odd;\n")
+    applied.nginx(REFUSES.format("^odd;"))
+    found = await difference(applied.settings(), timeout_s=30)
+    assert found.changes == 0
+    (warning,) = found.warnings
+    assert warning.startswith(f"file {piece}: nginx refuses it: odd in ")
+    assert warning.endswith(" (its last good form serves)")
+    piece.write_text("add_header X-A 2;\n")
+    assert f"+++ file {piece}" in await lines(applied.settings())
 
 
 async def test_secrets_are_named_and_not_shown(installed: Installed, tmp_path: Path) -> None:
