@@ -18,7 +18,7 @@ from proxyconf.tables import Table, Tables
 from proxyconf.values import spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 ENV_PREFIX = "PROXYCONF_"
 TEMPLATE = "template"
@@ -103,7 +103,7 @@ def load(
         convert(_without(more, kinds), Tables, origin)  # so that a mistake is found where it was made
         lay_over(values, more)
     templates = _template_tables(values.pop(TEMPLATE, []), place)
-    _refuse_unknown(values, (*known, TEMPLATE), place, "table")
+    _refuse_mistakes(values, (*known, TEMPLATE), place)
     sources = tuple(
         table
         for kind, found in values.items()
@@ -111,6 +111,20 @@ def load(
         for table in _source_tables(kind, found, place)
     )
     return Settings(convert(_without(values, kinds), Tables, place), sources, templates, warnings)
+
+
+def _refuse_mistakes(values: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+    """Refuse unknown tables, and the first mistake in each other one: who mends one sees the rest, too."""
+    told: list[str] = []
+    for table, found in values.items():
+        try:
+            _refuse_unknown((table,), known, place, "table")
+            if table in Tables.__struct_fields__:
+                convert({table: found}, Tables, place)
+        except UsageError as exc:
+            told.append(str(exc))
+    if told:
+        raise UsageError("; ".join(told))
 
 
 def _without(values: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
@@ -246,8 +260,8 @@ def _is_tuple(kind: object) -> bool:
     return get_origin(inner) is tuple
 
 
-def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], place: str, what: str) -> None:
-    for key in values:
+def _refuse_unknown(keys: Iterable[str], known: Sequence[str], place: str, what: str) -> None:
+    for key in keys:
         if key not in known:
             raise UsageError(f"{place}: {key}: unknown {what} ({spelling(key, known)})")
 

@@ -240,6 +240,19 @@ def test_mistakes_are_located(tmp_path: Path, text: str, reason: str) -> None:
     assert refusal(tmp_path, text).startswith(reason)
 
 
+def test_mistakes_in_several_tables_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, "[nignx]\n[log]\nlevel = 'x'\n[pace]\nburst = 2\n[pcae]\n[routing]\nrule = ''\n")
+    file = tmp_path / "p.toml"
+    told = str(caught.value).split("; ")
+    assert [text.partition(" (")[0] for text in told] == [
+        f"{file}: nignx: unknown table",
+        f"{file}: log.level: invalid enum value 'x'",
+        f"{file}: pcae: unknown table",
+        f"{file}: [routing]: rule: unknown key",
+    ]
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load(tmp_path / "none", kinds=KINDS)
