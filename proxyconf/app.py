@@ -176,6 +176,7 @@ async def _work(
     follow(settings, Resources())  # a mistake is said before anything is made
     state = State(state_path(settings))
     failure: BaseException | None = None
+    state.refuse_root()
     with state.locked():
         house = await House.build(settings, state)
         answering = serving(socket_path(settings), house, settings.tables.status)

@@ -87,9 +87,8 @@ class State:
         """Make the folder, and be the only one who uses it.
 
         Raises:
-            StateError: It can't be made, is another user's, or another proxyconf uses it; names its pid.
+            StateError: It can't be made, or another proxyconf uses it; names its pid.
         """
-        self.refuse_root()
         try:
             # nginx's workers, which are other users, must get through to <state>/nginx
             make_folder(self.path, 0o755)

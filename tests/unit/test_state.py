@@ -136,10 +136,11 @@ def test_root_is_not_to_take_the_place_of_another_user(tmp_path: Path, uid: int,
     with State(tmp_path).locked():
         pass
     os.chown(tmp_path / "lock", uid, uid)
-    with pytest.raises(StateError) as caught, State(tmp_path).locked():
-        pass
+    with pytest.raises(StateError) as caught:
+        State(tmp_path).refuse_root()
     assert f"(sudo -u {name} proxyconf ..., or set another [state] dir;" in str(caught.value)
-    assert (tmp_path / "lock").stat().st_uid == uid
+    with State(tmp_path).locked():  # to end a pause, or put files back, leaves nothing of root's
+        assert (tmp_path / "lock").stat().st_uid == uid
 
 
 @pytest.mark.needs("root")
@@ -147,6 +148,7 @@ def test_root_may_begin_in_a_folder_of_another_user(tmp_path: Path) -> None:
     """As in a container: a new volume has the owner that its folder has in the image."""
     os.chown(tmp_path, 65_534, 65_534)
     for _ in "twice":
+        State(tmp_path).refuse_root()
         with State(tmp_path).locked():
             assert (tmp_path / "lock").stat().st_uid == 0
 
