@@ -16,10 +16,9 @@
 Without `proxyconf.host` and `proxyconf.service`, labels without a NAME complete what variables ask for
 (`beside.beside`).
 
-Labels are set when a container is made and never change, so there is no last good form to keep: a route with
-a bad label is left out; so are all that have a NAME where what would protect a route is bad, or without a
-host, and nobody knows which it was for. A route counts as long as its container exists, the endpoint while
-the container runs and, unless it says otherwise, is healthy.
+Labels never change, so there is no last good form to keep: a route with a bad label is left out; so are all
+with a NAME where what would protect a route is bad, or without a host, and one at a shorter path. A route
+counts as long as its container exists, the endpoint while that runs and, unless it says otherwise, is healthy.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from proxyconf.routing.asked import OptionError, options_of
 from proxyconf.routing.offered import OF_THE_SERVICE, OPTIONS, PROTECTING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 PREFIX = "proxyconf."
@@ -153,11 +152,8 @@ def read_labels(
         except LabelError as exc:
             faults.append((exc.label, exc))
     problems = _problems(container, faults)
-    if doubtful := [_shown(label) for label, _ in faults if _may_protect(label, groups)]:
-        closed = [wish for wish in wishes if wish.hosts]
-        wishes = [wish for wish in wishes if not wish.hosts]
-        why = f"{not_routed(doubtful)} (mend it)"
-        problems += tuple(Problem("container", f"{container} {one.setting('host')}", why) for one in closed)
+    wishes, left_out = _without_doubtful(wishes, [label for label, _ in faults], groups)
+    problems += tuple(Problem("container", f"{container} {one}", f"{why} (mend it)") for one, why in left_out)
     return Wishes(
         tuple(wishes),
         problems,
@@ -310,6 +306,20 @@ def _target(wish: Wish, host: str) -> tuple[object, ...]:
     return wish.service_of(host), wish.port, wish.network, wish.weight, wish.backup, wish.health
 
 
+def _without_doubtful(
+    wishes: Sequence[Wish], bad: Sequence[str], groups: Mapping[str, _Group]
+) -> tuple[list[Wish], list[tuple[str, str]]]:
+    """Leave out routes that a *bad* label may be about; return the others, and where and why for those."""
+    doubts = {
+        wish.name: [_shown(one) for one in bad if _may_protect(one, groups) or _opens(wish, one, groups)]
+        for wish in wishes
+        if wish.hosts
+    }
+    kept = [wish for wish in wishes if not doubts.get(wish.name)]
+    left_out = [wish for wish in wishes if doubts.get(wish.name)]
+    return kept, [(wish.setting("host"), not_routed(doubts[wish.name])) for wish in left_out]
+
+
 def _may_protect(label: str, groups: Mapping[str, _Group]) -> bool:
     """Tell whether a bad or idle label may have been meant for other routes than its own.
 
@@ -319,7 +329,22 @@ def _may_protect(label: str, groups: Mapping[str, _Group]) -> bool:
     if not name:
         return option in PROTECTING or option not in _READERS
     group = groups.get(name, _Group())
-    return option in PROTECTING and "host" not in group.good.keys() | group.bad
+    return (option in PROTECTING or name in PROTECTING) and "host" not in group.good.keys() | group.bad
+
+
+def _opens(wish: Wish, label: str, groups: Mapping[str, _Group]) -> bool:
+    """Tell whether *wish* gets the requests of a route that is left out because of *label*, unprotected."""
+    name = _parts(label)[0]
+    group = groups.get(name, _Group())
+    said = group.good.keys() | group.bad
+    if name == wish.name or not any(option in PROTECTING or option not in _READERS for option in said):
+        return False
+    path = wish.path if "path" in group.bad else group.good.get("path", "/")
+    return path.startswith(wish.path) and any(
+        host == other or (other.startswith("*.") and host.endswith(other[1:]))
+        for host in group.good.get("host", ())
+        for other in wish.hosts
+    )
 
 
 def not_routed(labels: Iterable[str]) -> str:

@@ -459,3 +459,26 @@ def test_anything_is_a_wish_or_a_problem(labels: dict[str, str]) -> None:
             assert re.fullmatch(r"[a-z0-9._*-]+/[^\s;{}\"'$\\]*", host + wish.path, re.ASCII)
     for problem in read.problems:
         assert str(problem).isprintable()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"admin.allow": "10.0.0/8"},
+        {"admin.alow": "10.0.0.0/8"},
+        {"admin.auth": "no hash", "admin.port": "80"},
+        {"admin.allow": "10.0.0.0/8", "admin.port": "many"},
+        {"admin.allow": "10.0.0.0/8", "admin.redirect": "https://b.test"},
+    ],
+)
+def test_what_a_bad_label_was_to_protect_is_not_open_by_a_shorter_path(bad: dict[str, str]) -> None:
+    """Else the container's route at / gets the requests for /admin, and asks nobody who they are."""
+    said = {
+        "web.host": "a.test",
+        "other.host": "b.test",
+        "admin.host": "a.test",
+        "admin.path": "/admin",
+    } | bad
+    wishes = read_labels("c", {f"proxyconf.{label}": text for label, text in said.items()})
+    assert [wish.hosts for wish in wishes.wishes] == [("b.test",)]
+    assert any("c label proxyconf.web.host" in problem.where for problem in wishes.problems)
