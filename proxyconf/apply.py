@@ -187,7 +187,9 @@ class Apply:
             return False
         if not await self._serves(installed.digest):
             return False
-        if await self._prober.ask() != installed.nonce:  # somebody else has reloaded it, without our files
+        # another answer: somebody has reloaded it without our files; None tells nothing, for nginx may have
+        # too much to do, of which a reload would make more
+        if await self._prober.ask() not in (installed.nonce, None):
             self.proved = None
         return self.proved is not None
 
@@ -332,7 +334,7 @@ class Apply:
             await asyncio.to_thread(self._tidy)
 
     async def _not_running(self) -> NotRunningError:
-        if await self._prober.ask() is None:
+        if not await self._prober.ask():
             return NotRunningError("checked, and no nginx runs on it")
         return NotRunningError(
             "checked, and nginx's master is gone, but workers of it still serve an earlier configuration"

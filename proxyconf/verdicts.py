@@ -175,6 +175,11 @@ class Verdicts:
             return await passes(self._renderer().render(snapshot, additions=self.additions, set_aside=aside))
 
         found = accused(refusal.output, changed) or await guilty(changed, passes_with)
+        if not found and self._good:
+            # what was good may not go with this root file: other settings, or another version, wrote that
+            last, self._good = self._good, {}
+            found = await guilty(changed, passes_with)
+            self._good = {} if found else last
         if not found:
             raise RefusedError(_with_originals(str(refusal), site), refusal.output)
         reason = _with_originals(first_complaint(refusal.output), site)
@@ -185,7 +190,8 @@ class Verdicts:
             self._told = dict([*self._told.items(), (part.file, reason)][-_TOLD_KEPT:])
 
     def _stand_in(self, part: Part) -> Part | None:
-        return self._good.get((part.kind, part.name))  # which is never refused: see `judge`
+        good = self._good.get((part.kind, part.name))  # which is never refused: see `judge`
+        return None if good is None or good.closed else good
 
     def _problem(self, part: Part, instead: str) -> Problem:
         what = "file" if part.kind == "operator" else part.kind

@@ -301,7 +301,7 @@ class InContainer:
     async def ask(self, server_name: str) -> str | None:
         """Ask its listener for the nonce that it serves."""
         answer = await Prober(self.place, server_name).ask() if self.place else None
-        self._lost_way = answer is None
+        self._lost_way = not answer
         return answer
 
     async def _look(self) -> Inspected | None:

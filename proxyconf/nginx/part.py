@@ -48,6 +48,7 @@ class Part:
         files: Of a host: the files that it refers to.
         problems: What is asked for and not done.
         answers_unknown: Of a host: it has the requests for unknown hosts, too.
+        closed: Of a host: it lets nobody in, so that it is no form to go on with in place of another.
     """
 
     kind: PartKind
@@ -58,6 +59,7 @@ class Part:
     files: tuple[Part, ...] = ()
     problems: tuple[Problem, ...] = ()
     answers_unknown: bool = False
+    closed: bool = False
 
     @property
     def is_included(self) -> bool:
@@ -72,16 +74,18 @@ def make_part(
     *,
     needs: frozenset[str] = frozenset(),
     answers_unknown: bool = False,
+    closed: bool = False,
 ) -> Part:
     """Return the part with this content; its text has the label in its last line, but for users and pages."""
     if kind not in _UNLABELLED:
         known = [("name", name), *(("needs", service) for service in sorted(needs))]
-        if answers_unknown:
-            known.append(("answers_unknown", ""))
+        known += [("answers_unknown", "")] if answers_unknown else []
+        known += [("closed", "")] if closed else []
         # no quotes in it, which would end one that an operator has forgotten to close
         label = urlencode(known, safe="/*", errors="surrogateescape").encode()
         text = b"%s%s%s\n" % (text.rstrip(b"\n"), _LABEL, label)
-    return Part(kind, name, file_name(kind, text), text, needs, answers_unknown=answers_unknown)
+    file = file_name(kind, text)
+    return Part(kind, name, file, text, needs, answers_unknown=answers_unknown, closed=closed)
 
 
 def read_parts(texts: Mapping[str, bytes]) -> Iterator[Part]:
@@ -106,7 +110,8 @@ def read_part(file: str, text: bytes) -> Part | None:
     if "name" not in known:  # it was not we who wrote it
         return None
     needs = frozenset(known.get("needs", ()))
-    return Part(kind, known["name"][0], file, text, needs, answers_unknown="answers_unknown" in known)
+    answers, closed = "answers_unknown" in known, "closed" in known
+    return Part(kind, known["name"][0], file, text, needs, answers_unknown=answers, closed=closed)
 
 
 def parts_named(text: bytes) -> frozenset[str]:

@@ -113,7 +113,8 @@ def host_part(host: str, wanted: Wanted, *, begin: Begin, dialect: Dialect) -> P
     if beside:
         files += [Part("users", file, file, text) for file, text in sorted(beside.users.items())]
         servers, problems = (*beside.http, *servers), (*problems, *beside.problems)
-    made = make_part("host", host, joined(servers).encode(), needs=live, answers_unknown=answers_unknown)
+    text = joined(servers).encode()
+    made = make_part("host", host, text, needs=live, answers_unknown=answers_unknown, closed=found.closed)
     return replace(made, files=tuple(files), problems=problems)
 
 

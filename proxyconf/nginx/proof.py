@@ -16,7 +16,7 @@ class Asker(Protocol):
     """Who asks an nginx for proof."""
 
     async def ask(self) -> str | None:
-        """Return the nonce that is served; None when nothing answers, or something else does."""
+        """Return the nonce that is served; "" where another answers, or nobody listens; None for silence."""
         ...
 
 
@@ -39,10 +39,12 @@ class Prober:
         self._request = f"GET / HTTP/1.0\r\nHost: {server_name}\r\n\r\n".encode()
 
     async def ask(self) -> str | None:
-        """Return the nonce that is served; None when nothing answers, or something else does."""
+        """Return the nonce that is served; "" where another answers, or nobody listens; None for silence."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 return _nonce(await self._exchange())
+        except ConnectionRefusedError:
+            return ""
         except (OSError, TimeoutError):
             return None
 
@@ -67,7 +69,9 @@ def asked_at(host: str) -> str:
 
 
 def _nonce(answer: bytes) -> str | None:
+    if not answer:  # so hangs up who has more connections than it can have
+        return None
     head, _, body = answer.partition(b"\r\n\r\n")
     if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")):
-        return None
+        return ""
     return body.decode("ascii", "replace").strip()

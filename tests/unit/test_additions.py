@@ -281,6 +281,23 @@ class TestApplied:
         await bench.serve(site("a", "b"))
         assert (bench.nginx.hosts(), bench.nginx.closed()) == (["a.test", "b.test"], ["a.test"])
 
+    async def test_a_host_that_was_only_ever_closed_stays_so(self, tmp_path: Path) -> None:
+        """nginx has proved the 503, which is no form to go on with without the file, also after a restart."""
+        put(tmp_path, "host.d/a.test.conf", "oops;")
+        bench = Bench(tmp_path)
+        bench.nginx.refuse = refusing
+        await bench.apply.resume(None)
+        await bench.serve(site("a", "b"))
+        await bench.serve(site("a", "b", endpoint="10.0.0.2:80"))
+        assert bench.nginx.closed() == ["a.test"]
+        later = await again(bench)
+        later.nginx.refuse = refusing
+        await later.serve(site("a", "b", "c"))
+        assert later.nginx.closed() == ["a.test"]
+        put(tmp_path, "host.d/a.test.conf", "aio on;")
+        await later.serve(site("a", "b"))
+        assert later.nginx.closed() == []
+
     async def test_the_next_run_knows_the_last_good_form(self, tmp_path: Path) -> None:
         put(tmp_path, "host.d/a.test.conf", "aio on;")
         first = await serving(tmp_path, site("a"))

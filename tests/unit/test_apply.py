@@ -54,6 +54,19 @@ async def test_every_attempt_has_a_nonce_of_its_own(tmp_path: Path) -> None:
     assert bench.apply.proved.nonce.startswith(first.digest[:16])
 
 
+async def test_silence_is_no_reload_of_somebodys(tmp_path: Path) -> None:
+    """An nginx with all connections taken answers nobody, and a reload would make it worse."""
+    bench = await serving(tmp_path, site("a"))
+    bench.nginx.silent = True
+    assert await bench.apply.serves()
+    assert not await bench.serve(site("a"))
+    bench.nginx.silent = False
+    bench.nginx.loaded = b"another"
+    assert not await bench.apply.serves()
+    assert await bench.serve(site("a"))
+    assert bench.nginx.signals == 2
+
+
 async def test_nothing_is_served_before_the_first_apply(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     await bench.apply.resume(None)
@@ -145,7 +158,7 @@ async def test_a_bad_host_of_a_bad_service_is_found_in_the_form_it_has_then(tmp_
     await bench.apply.resume(None)
     assert await bench.serve(site("a", "bad"))
     assert bench.nginx.hosts() == ["a.test"]
-    assert bench.nginx.checks == 3
+    assert bench.nginx.checks == 4
 
 
 async def test_refused_as_a_whole_changes_nothing(tmp_path: Path) -> None:

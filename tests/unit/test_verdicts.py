@@ -142,6 +142,8 @@ async def test_a_substitute_that_is_refused_goes_too(verdicts: Verdicts) -> None
     """Without its service, a host is another part, whose own verdict counts; closed, it is yet another."""
     made = await refuse(verdicts, AB, ("service", "b"))
     await verdicts.judge(AB, made, refusal(part(made, "host", "b.test")), passes=never)
+    made = verdicts.render(AB)
+    await verdicts.judge(AB, made, refusal(part(made, "host", "b.test")), passes=never)
     assert names(verdicts.render(AB)) == ["service a", "host a.test"]
     assert [f"{problem.what} {problem.where}" for problem in verdicts.problems] == [
         "service b",
@@ -180,6 +182,30 @@ async def test_who_is_not_pointed_at_is_found_by_trying(verdicts: Verdicts) -> N
     await verdicts.judge(AB, made, RefusedError("no", "no word"), passes=passes)
     assert names(verdicts.render(AB)) == ["service a", "host a.test", "host b.test"]
     assert tried[0] == []
+
+
+async def test_good_forms_that_do_not_fit_any_more_are_done_without(verdicts: Verdicts) -> None:
+    """As where a variable that they have is set by the root file no more; who is not to blame is served."""
+    good = verdicts.render(AB)
+    verdicts.proved()
+
+    async def passes(made: Site) -> bool:
+        return part(good, "service", "b") not in made.parts and part(bad, "service", "b") not in made.parts
+
+    bad = verdicts.render(OTHER)
+    await verdicts.judge(OTHER, bad, RefusedError("no"), passes=passes)
+    made = verdicts.render(OTHER)
+    assert part(made, "service", "a") == part(bad, "service", "a")
+    assert names(made) == ["service a", "host a.test", "host b.test"]
+
+
+async def test_good_forms_stay_known_where_they_are_not_to_blame(verdicts: Verdicts) -> None:
+    """Nor is any other part: the refusal is of a file beside the site."""
+    verdicts.render(AB)
+    verdicts.proved()
+    with pytest.raises(RefusedError):
+        await verdicts.judge(OTHER, verdicts.render(OTHER), RefusedError("no"), passes=never)
+    assert verdicts.part_of("service", "b")
 
 
 async def test_what_is_good_is_not_suspected(verdicts: Verdicts) -> None:
