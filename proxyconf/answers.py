@@ -17,6 +17,9 @@ CLOSED = "answers 503, for "
 REFUSED = "(it answers 503)"
 """So ends a problem of a host that nginx refuses, and that it has never served."""
 
+LEFT_OUT = "(it is left out)"
+"""So ends a problem of anything else like that: of a service, for one."""
+
 
 def passes_on(route: Route) -> bool:
     """Tell whether the service is asked, as far as the route's options go."""
@@ -25,8 +28,9 @@ def passes_on(route: Route) -> bool:
 
 
 def closes(problem: Problem) -> bool:
-    """Tell whether a *problem* of a route, or a host, lets nobody in."""
-    return problem.why.startswith(CLOSED) or problem.why.endswith(REFUSED)
+    """Tell whether a *problem* of a route, a host, or a service, lets nobody in."""
+    left_out = problem.what == "service" and problem.why.endswith(LEFT_OUT)
+    return left_out or problem.why.startswith(CLOSED) or problem.why.endswith(REFUSED)
 
 
 def closed_by(problems: Iterable[Problem]) -> Mapping[tuple[str, str], str]:
@@ -44,6 +48,8 @@ def answer(route: Route, snapshot: Snapshot, closed: Mapping[tuple[str, str], st
     """
     if why := closed.get(("host", route.host)) or closed.get(("route", route.where)):
         return f"503: {why.removeprefix(CLOSED)}"
+    if passes_on(route) and (why := closed.get(("service", route.service))):
+        return f"503: {why}"
     if route.options.location.maintenance:
         return "503, for maintenance"
     if target := route.options.location.redirect:

@@ -193,6 +193,14 @@ class Apply:
             self.proved = None
         return self.proved is not None
 
+    async def recognise(self) -> None:
+        """Take as proved what was proved before, where an nginx that was started anew answers with it."""
+        installed, master = self.installed, await self._control.master()
+        if self.proved or installed is None or installed is not self._good or master is None:
+            return
+        if await self._prober.ask() == installed.nonce:
+            self._master, self.proved = master, installed
+
     async def awaits_start(self) -> bool:
         """Tell whether all that is left to do is what only a start of nginx makes possible."""
         if self.installed is None or self.proved or self._verdicts.is_due or not self._folder.untouched():

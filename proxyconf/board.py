@@ -67,6 +67,7 @@ class Board:
         self._since = Since()
         self._problems: tuple[Problem, ...] = ()
         self._held: Sequence[Held] = ()
+        self._touched: frozenset[str] | None = None  # by that, once somebody has asked
         self._history: deque[Pass] = deque(maxlen=_HISTORY)
         self._observers: list[Callable[[Pass], object]] = []
 
@@ -103,14 +104,17 @@ class Board:
 
     def _routes(self) -> list[RouteState]:
         snapshot, closed = self.snapshot, closed_by(self._problems)
-        held = frozenset().union(*[one.touched(snapshot.routes) for one in self._held])
+        if self._touched is None:
+            self._touched = frozenset().union(*[one.touched(snapshot.routes) for one in self._held])
+        held = self._touched
+        addresses = {name: tuple(one.address for one in ends) for name, ends in snapshot.services.items()}
         return [
             RouteState(
                 host=route.host,
                 path=route.path,
                 service=route.service,
                 source=route.where,
-                endpoints=tuple(one.address for one in snapshot.services.get(route.service, ())),
+                endpoints=addresses.get(route.service, ()),
                 answers=answer(route, snapshot, closed),
                 held=route.claim in held,
             )
@@ -184,7 +188,7 @@ class Board:
             problems: What had to be left out.
             held: Listings that do not count.
         """
-        self.snapshot, self._held = snapshot, held
+        self.snapshot, self._held, self._touched = snapshot, held, None
         held_for = {one.listing.source: one.problem.why for one in held}
         for name, source in self._sources.items():
             source.held = held_for.get(name, "")
@@ -328,6 +332,7 @@ class Board:
         """Note that nginx serves what it should, though nothing is applied."""
         self._enter("applied", "")
         self._status.behind_since = None
+        self._since.note(self.snapshot, time.time())  # it may have been started anew
 
     def _observed(self, done: Pass) -> None:
         for observer in self._observers:

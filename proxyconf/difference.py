@@ -146,7 +146,9 @@ async def _settled(settings: Settings, written: Written, snapshot: Snapshot) -> 
     state = State(state_path(settings))
     try:
         with folder_to_check_in(settings, state.nginx) as folder:
-            trial = Trial(written.here, folder, state.user_beside())
+            # in mode include the main file is theirs, and says whom it is for
+            user = state.user_beside() if settings.tables.nginx.mode == "own" else ""
+            trial = Trial(written.here, folder, user)
             site, problems = await trial.settle(snapshot, written.additions, written.good)
     except RefusedError as exc:
         return written.site, (f"nginx would refuse this: {exc}",)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxyconf.api import Pause
+    from proxyconf.apply import Apply
     from proxyconf.config import Settings
     from proxyconf.design import Design
     from proxyconf.explain.answer import Explanation
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_ENGINE_S = 1.0  # who asks waits no longer than 5 s
 _FINISH_S = 0.5  # a reload takes less; with the time for requests it must fit into the 10 s of `docker stop`
 
 
@@ -149,7 +151,7 @@ class House:
         """
         apply = self._design.outfit.apply
         if apply:  # nginx may have ended since the last look
-            self.board.nginx_looked_for(running=await apply.master() is not None)
+            await self._look_for(apply)
         known = Known(
             self._intake.listings(),
             self._intake.claims(),
@@ -162,6 +164,15 @@ class House:
             time.time(),
         )
         return explain(question, known)
+
+    async def _look_for(self, apply: Apply) -> None:
+        """Note whether nginx runs, as far as that is known at once: an engine may hang."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ENGINE_S):
+                before, running = self.board.nginx.running, await apply.master() is not None
+                self.board.nginx_looked_for(running=running)
+                if before is not None and before != running:
+                    self._queue.poke()  # what it has of ours is to be looked at now
 
     async def pause(self, reason: str) -> Pause:
         """Apply nothing from now on, also after a new start; return when what was under way has ended.

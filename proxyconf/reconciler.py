@@ -223,6 +223,8 @@ class Reconciler:
         """Say what would come into effect, if a person had not asked for a pause."""
         self._show(snapshot)
         await self._look_for_nginx()
+        if apply := self._outfit.apply:
+            await apply.recognise()
         served = self._served or Snapshot()
         if self._served and snapshot.is_like(served) and await self._serves():
             self._board.in_step()
@@ -258,6 +260,8 @@ class Reconciler:
             self._show(snapshot)
             self._board.waiting(str(exc))
             wait_s = _LOOK_FOR_START_S
+        if not (self._board.is_applied or self._board.is_installed):
+            await self._look_for_nginx()
         self._board.nginx.version = apply.version
         self._hand_out(snapshot, causes)
         if apply.reloads > reloads or "check" in steps.seconds:  # a check costs half a reload

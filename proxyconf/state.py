@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,10 +107,10 @@ class State:
 
     def user(self) -> int:
         """Return the id of the user whose proxyconf was here last; ours where that is not known."""
-        try:
-            return (self.path / "lock").stat().st_uid
-        except OSError:
-            return os.geteuid()
+        for name in ("applied.json", "lock"):  # the former is made anew, while a lock stays its first owner's
+            with suppress(OSError):
+                return (self.path / name).stat().st_uid
+        return os.geteuid()
 
     def refuse_root(self) -> None:
         """Refuse to be root in the place of another user, who could not touch what root writes.

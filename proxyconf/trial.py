@@ -91,8 +91,9 @@ class Trial:
 
     def _write(self, root: Path, site: Site) -> None:
         """Write the copy: pid file, logs and temporary folders are its own, and so are the parts."""
-        real, copy = str(self._here.folder.path).encode(), str(self._folder).encode()
+        # with the slash: what only begins like it is somebody else's
+        real, copy = f"{self._here.folder.path}/".encode(), f"{self._folder}/".encode()
         root.write_bytes(self._head.encode() + site.root(_NONCE).replace(real, copy))
         for part in site.parts:
             file = self._folder / "parts" / part.file
-            file.write_bytes(part.text.replace(real + b"/parts/", copy + b"/parts/"))
+            file.write_bytes(part.text.replace(real + b"parts/", copy + b"parts/"))

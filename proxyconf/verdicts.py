@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxyconf.answers import CLOSED, REFUSED
+from proxyconf.answers import CLOSED, LEFT_OUT, REFUSED
 from proxyconf.errors import CommandError, RefusedError
 from proxyconf.model import Problem
 from proxyconf.nginx.additions import NO_ADDITIONS, with_originals
@@ -118,7 +118,7 @@ class Verdicts:
             yield self._problem(part, REFUSED)
             return
         aside[part.kind, part.name] = stand_in
-        yield self._problem(part, LAST_GOOD if stand_in else "(it is left out)")
+        yield self._problem(part, LAST_GOOD if stand_in else LEFT_OUT)
         if part.kind == "operator" and not stand_in:
             why = f"{CLOSED}nginx refuses {part.name}, and never was it served without"
             for host in self._new_hosts(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -51,7 +52,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     chain: tuple[Link, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """What answers are made of.
 
@@ -76,3 +77,8 @@ class Known:
     part_of: Callable[[str, str], Part | None]
     settings: Nginx
     now: float
+
+    @cached_property
+    def touching(self) -> Sequence[tuple[Held, frozenset[str]]]:
+        """What is held, with the claims that it would change: to find them out takes a look at everything."""
+        return [(one, one.touched(self.snapshot.routes)) for one in self.held]

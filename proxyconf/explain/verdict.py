@@ -13,10 +13,10 @@ from proxyconf.explain.words import bad_keys, containers_of, held_note, moment, 
 from proxyconf.verdicts import LAST_GOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from proxyconf.explain.answer import Known
-    from proxyconf.model import Route, Snapshot
+    from proxyconf.model import Endpoint, Route, Snapshot
     from proxyconf.nginx.part import Part
 
 
@@ -53,7 +53,8 @@ def _judged(route: Route, known: Known) -> Verdict:
     if part is None:
         return _unproved(route, known)
     if found is None:
-        return _of_earlier_run(route, part, known)
+        # what this run has proved is all that nginx has: a route that is not in it was never there
+        return _unproved(route, known) if known.since.snapshot.routes else _of_earlier_run(route, part, known)
     served, since = found
     verdict = _of_served(served, since, part, known)
     elsewhere = "" if served.service == route.service else f", by service {served.service!r}"
@@ -106,7 +107,8 @@ def _of_earlier_run(route: Route, part: Part, known: Known) -> Verdict:
         return _unproved(route, known)
     if not earlier_serves(known):
         return _not(f"{route.claim} is not known to be served: {so_far(known)}")
-    says = f"{route.claim} is served as it was proved before; what is new is not in effect: {so_far(known)}"
+    behind = "" if known.status.state == "applied" else f"; what is new is not in effect: {so_far(known)}"
+    says = f"{route.claim} is served as it was proved before{behind}"
     return Verdict(is_served=True, passes_on=True, says=says)
 
 
@@ -151,20 +153,30 @@ def _behind(route: Route, served: Route, known: Known) -> str:
     kept = [one for one in problems if one.what in ("host", "service") and one.why.endswith(LAST_GOOD)]
     if aside := [one for one in kept if one.where in (route.host, route.service)]:
         return f"; its last change is not in effect: {aside[0].why}"
-    if _form(route, known.snapshot) == _form(served, known.since.snapshot):
+    now, then = known.snapshot, known.since.snapshot
+    if _form(route, now) == _form(served, then) and _has_same(route.service, now, then):
         return ""
     return f"; its last change is not in effect: {so_far(known)}"
 
 
 def _form(route: Route, snapshot: Snapshot) -> tuple[object, ...]:
-    """Return all that *snapshot* has of *route* for nginx."""
+    """Return all that *snapshot* has of *route* for nginx, but for its endpoints."""
     return (
         route.service,
         route.options,
-        {(one.address, one.weight, one.backup) for one in snapshot.services.get(route.service, ())},
         snapshot.options.get(route.service),
         snapshot.hosts.get(route.host),
     )
+
+
+def _has_same(service: str, now: Snapshot, then: Snapshot) -> bool:
+    """Tell whether a *service* has the same endpoints for nginx; most are told by identity."""
+    new, old = now.services.get(service, ()), then.services.get(service, ())
+    return new is old or _for_nginx(new) == _for_nginx(old)
+
+
+def _for_nginx(endpoints: Iterable[Endpoint]) -> set[tuple[object, ...]]:
+    return {(one.address, one.weight, one.backup) for one in endpoints}
 
 
 def listed_services(known: Known) -> set[str]:

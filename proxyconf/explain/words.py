@@ -44,14 +44,12 @@ def place_of(key: str, entry: Entry, listing: Listing) -> str:
 
 def held_links(known: Known, *, claim: str = "") -> list[Link]:
     """Return the listings that are held and say something else of a *claim*, or of whatever it is."""
-    routes = known.snapshot.routes
-    return problem_links(one.problem for one in known.held if not claim or claim in one.touched(routes))
+    return problem_links(one.problem for one, touched in known.touching if not claim or claim in touched)
 
 
 def held_note(claim: str, known: Known) -> str:
     """Return that something else was said of a *claim*, which does not count; "" where that is not so."""
-    routes = known.snapshot.routes
-    names = [one.listing.source for one in known.held if claim in one.touched(routes)]
+    names = [one.listing.source for one, touched in known.touching if claim in touched]
     return f"; what {' and '.join(names)} said of it last is held ({MEND})" if names else ""
 
 

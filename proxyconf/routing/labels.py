@@ -18,7 +18,7 @@ Without `proxyconf.host` and `proxyconf.service`, labels without a NAME complete
 
 Labels never change, so there is no last good form to keep: a route with a bad label is left out; so are all
 with a NAME where what would protect a route is bad, or without a host, and one at a shorter path. A route
-counts as long as its container exists, the endpoint while that runs and, unless it says otherwise, is healthy.
+counts as long as its container exists, the endpoint while it runs and, unless it says otherwise, is healthy.
 """
 
 from __future__ import annotations

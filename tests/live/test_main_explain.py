@@ -94,3 +94,33 @@ def test_a_change_that_fails_is_told_where_it_is_its_own(proxy: Running) -> None
     write(proxy, "a.test", proxy.backend("one"))
     until(lambda: "last change" not in said(proxy, "a.test")[1], "what is served is what it should be")
     assert proxy.status().state == "refused"
+
+
+def test_an_nginx_that_is_started_anew_during_a_pause_is_in_step(proxy: Running) -> None:
+    """Nothing waits for the end of the pause, so it is as ready as before."""
+    assert proxy.cli("pause").returncode == 0
+    proxy.kill_nginx()
+    proxy.until_state("paused")
+    proxy.start_nginx()
+    assert proxy.ask("a.test") == "one"
+    back = proxy.until_state("applied")
+    assert (back.nginx.running, back.behind_since) == (True, None)
+    assert said(proxy, "a.test")[1].startswith("a.test/ is served, since ")
+
+
+def test_an_nginx_that_ends_while_another_configuration_is_refused_is_missed(proxy: Running) -> None:
+    (proxy.root.parent / "http.d" / "more.conf").write_text("nonsense;\n")
+    proxy.until_state("refused")
+    proxy.kill_nginx()
+    gone = proxy.until_status(lambda status: status.nginx.running is False, "that it has gone")
+    assert (gone.state, gone.applied) == ("refused", None)
+
+
+def test_a_look_that_misses_nginx_for_a_moment_does_not_last(proxy: Running) -> None:
+    pid_file = proxy.root.parent / "nginx.pid"
+    pid = pid_file.read_text()
+    pid_file.unlink()
+    assert said(proxy, "a.test")[0] == 1
+    pid_file.write_text(pid)
+    proxy.until_status(lambda status: status.nginx.running is True, "that it runs")
+    until(lambda: "is served, since" in said(proxy, "a.test")[1], "what it serves is known")

@@ -91,6 +91,9 @@ class ScriptedApply:
     async def master(self) -> int | None:
         return 1 if self.runs else None
 
+    async def recognise(self) -> None:
+        pass
+
     async def serves(self) -> bool:
         self.looks.append(now())
         return self.still

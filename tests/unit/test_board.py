@@ -198,6 +198,12 @@ def asking(**options: object) -> Route:
             "503: nginx refuses it: x (it answers 503)",
             id="refused host",
         ),
+        pytest.param(
+            ROUTE,
+            (Problem("service", "web", "nginx refuses it: x (it is left out)"),),
+            "503: nginx refuses it: x (it is left out)",
+            id="refused service",
+        ),
     ],
 )
 def test_routes_have_what_they_answer(

@@ -407,3 +407,14 @@ def test_a_container_that_is_only_in_a_held_listing() -> None:
     told = "new gets no requests: what docker said last is held"
     assert (answer.is_served, answer.verdict) == (False, told)
     assert len(said(answer, "problem")) == 1
+
+
+def test_a_route_that_waits_is_not_served_because_its_service_is() -> None:
+    """As the one that keeps strangers out of a path: what is asked for there has no effect yet."""
+    served = World(containers=(), keys=KEYS)
+    new = {"routes/x": '{"host": "b.test", "path": "/admin", "service": "web", "allow": ["10.0.0.0/8"]}'}
+    world = replace(served, keys={**KEYS, **new}, served=served, state="paused", running=True, pause=True)
+    answer = world.explain("b.test/admin")
+    assert not answer.is_served
+    assert answer.verdict.startswith("b.test/admin is not served: paused")
+    assert not world.explain("routes/x").is_served

@@ -316,3 +316,15 @@ def test_a_pause_that_can_not_be_ended(state: State) -> None:
     assert state.load_pause() is None
     with pytest.raises(StateError, match=r"remove .*/paused: .* \(run as its owner\)"):
         state.end_pause()
+
+
+@pytest.mark.needs("root")
+def test_root_goes_on_in_a_folder_that_another_user_left_to_it(tmp_path: Path) -> None:
+    """As in a volume whose lock is older: a lock stays its first owner's."""
+    with State(tmp_path).locked():
+        State(tmp_path).save_applied(Applied(digest="d", nonce="n", at=1.0))
+    os.chown(tmp_path / "lock", 1, 1)
+    State(tmp_path).refuse_root()
+    os.chown(tmp_path / "applied.json", 1, 1)
+    with pytest.raises(StateError, match="in use by"):
+        State(tmp_path).refuse_root()
