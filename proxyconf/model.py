@@ -71,7 +71,7 @@ class Container:
         labels: As set at creation; they can't change later.
         state: created, running, paused, restarting, exited or dead.
         health: starting, healthy, unhealthy, or "" without a health check; flapping: healthy again and again,
-            each time for a moment, which counts as unhealthy until it lasts.
+            each time for a moment: until it lasts, only where nothing else serves.
         networks: Network name to IP address; networks without an address are left out.
         ports: The TCP ports it exposes, ascending.
         created: Unix time in seconds.

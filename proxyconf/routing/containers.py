@@ -36,9 +36,10 @@ _IDLE = {
 _REMOVED = "it was removed a moment ago (its hosts stay known for a minute, as it may be replaced)"
 _SERVING = ("", "healthy")
 NO_REQUESTS = "gets no requests: "
+_FLAPPING = "flapping"
 _UNHEALTHY = {
     "unhealthy": "it is unhealthy (see its health check: docker inspect)",
-    "flapping": "its health check passes and fails in quick turns (see docker inspect; it counts as healthy"
+    _FLAPPING: "its health check passes and fails in quick turns (see docker inspect; it counts as healthy"
     " once it has passed for 10 s)",
 }
 
@@ -200,13 +201,14 @@ def _sidelined(container: Container, wishes: Iterable[Wish]) -> str:
     if container.state != "running" or not unhealthy:
         return ""
     asked = {wish.health for wish in wishes}
-    if "require" in asked:
+    if "require" in asked and container.health != _FLAPPING:
         return f"{NO_REQUESTS}{unhealthy}"
-    return f"gets requests only where no other endpoint serves: {unhealthy}" if "prefer" in asked else ""
+    return "" if asked == {"ignore"} else f"gets requests only where no other endpoint serves: {unhealthy}"
 
 
 def _may_serve(container: Container, wish: Wish) -> bool:
-    return container.health in _SERVING or wish.health != "require"
+    # one that flaps is better than none, and would cost a reload at every turn
+    return container.health in (*_SERVING, _FLAPPING) or wish.health != "require"
 
 
 def _identity(container: Container) -> tuple[object, ...]:
@@ -246,7 +248,7 @@ def _members(container: Container, wish: Wish, reach: Reach) -> list[Member]:
         container, port=port, network=wish.network, reach=reach, label=wish.label("network")
     )
     # an unhealthy one that is better than none is told from the others as one that ends is
-    spared = container.draining or (wish.health == "prefer" and container.health not in _SERVING)
+    spared = container.draining or (wish.health != "ignore" and container.health not in _SERVING)
     endpoint = Endpoint(address, wish.weight, wish.backup, spared)
     where = _where(container, wish)
     member = partial(Member, endpoint=endpoint, where=where, born=container.created, why=f"{why}; {why_port}")

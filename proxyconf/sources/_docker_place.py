@@ -86,10 +86,12 @@ def find_nginx(containers: Iterable[Container], wanted: str, ours: Container | N
 
     Args:
         containers: All of the engine.
-        wanted: Its name or id, or the service that it is of in our own Compose project.
+        wanted: Its name, its id or the beginning of that, or the service that it is of in our own Compose project.
         ours: Our own container.
     """
     found = [one for one in containers if wanted in (one.name, one.id)]
+    if not found and len(short := [one for one in containers if one.id.startswith(wanted)]) == 1:
+        found = short  # as the engine takes it
     if not found and ours and (project := ours.labels.get(PROJECT)):
         labels = {PROJECT: project, SERVICE: wanted}
         found = [one for one in containers if labels.items() <= one.labels.items()]

@@ -130,6 +130,13 @@ def test_the_container_of_nginx(containers: list[Container], found: str | None) 
     assert (nginx.name if nginx else None) == found
 
 
+def test_the_container_of_nginx_by_the_beginning_of_its_id() -> None:
+    """As far as it is only one's."""
+    one, other = (replace(nginx(name), id=begin * 32) for name, begin in (("one", "ab"), ("other", "ac")))
+    assert find_nginx([one, other], "abab", None) == one
+    assert find_nginx([one, other], "a", None) is None
+
+
 def test_a_service_needs_a_project_of_ours() -> None:
     assert find_nginx([nginx("shop-nginx-1")], "nginx", None) is None
     assert find_nginx([nginx("shop-nginx-1")], "nginx", in_networks("edge")) is None

@@ -202,7 +202,6 @@ def test_an_endpoint_that_is_not_known_is_a_problem(container: Container, why: s
         pytest.param("running", "healthy", True, id="healthy"),
         pytest.param("running", "starting", False, id="starting"),
         pytest.param("running", "unhealthy", False, id="unhealthy"),
-        pytest.param("running", "flapping", False, id="flapping"),
         pytest.param("paused", "", False, id="paused"),
         pytest.param("exited", "", False, id="exited"),
     ],
@@ -217,12 +216,15 @@ def test_only_a_running_healthy_container_serves(state: str, health: str, serves
     ("wanted", "health", "endpoints"),
     [
         pytest.param("require", "starting", [], id="require"),
+        pytest.param("require", "unhealthy", [], id="require, unhealthy"),
+        pytest.param("require", "flapping", [True], id="require, flapping"),
         pytest.param("prefer", "starting", [True], id="prefer, starting"),
         pytest.param("prefer", "unhealthy", [True], id="prefer, unhealthy"),
         pytest.param("prefer", "flapping", [True], id="prefer, flapping"),
         pytest.param("prefer", "healthy", [False], id="prefer, healthy"),
         pytest.param("prefer", "", [False], id="prefer, no check"),
         pytest.param("ignore", "unhealthy", [False], id="ignore"),
+        pytest.param("ignore", "flapping", [False], id="ignore, flapping"),
     ],
 )
 def test_what_health_means_is_up_to_the_label(wanted: str, health: str, endpoints: list[bool]) -> None:
@@ -239,19 +241,24 @@ def test_each_route_has_its_own_health() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "why"),
-    [("prefer", ["gets requests only where no other endpoint serves: it is unhealthy"]), ("ignore", [])],
+    ("wanted", "health", "why"),
+    [
+        ("prefer", "unhealthy", ["it is unhealthy"]),
+        ("require", "flapping", ["its health check passes and fails in quick turns"]),
+        ("ignore", "unhealthy", []),
+        ("ignore", "flapping", []),
+    ],
 )
-def test_an_unhealthy_one_that_serves_is_said_to(wanted: str, why: list[str]) -> None:
-    claims = read(replace(labelled(host="a.test", health=wanted), health="unhealthy"))
-    assert [problem.why.partition(" (")[0] for problem in claims.problems] == why
+def test_an_unhealthy_one_that_serves_is_said_to(wanted: str, health: str, why: list[str]) -> None:
+    claims = read(replace(labelled(host="a.test", health=wanted), health=health))
+    so = "gets requests only where no other endpoint serves: "
+    assert [problem.why.partition(" (")[0].removeprefix(so) for problem in claims.problems] == why
 
 
 @pytest.mark.parametrize(
     ("state", "health", "reason"),
     [
         pytest.param("running", "unhealthy", "it is unhealthy (see", id="unhealthy"),
-        pytest.param("running", "flapping", "its health check passes and fails in", id="flapping"),
         pytest.param("paused", "", "it is paused (docker unpause)", id="paused"),
         pytest.param("restarting", "", "it ends again and again (see", id="restarting"),
         pytest.param("dead", "", "the engine failed to remove it (docker rm -f)", id="dead"),
