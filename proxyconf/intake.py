@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxyconf.held import Held
-from proxyconf.model import Claims
+from proxyconf.model import Claims, Problem
 from proxyconf.routing import Reader
 from proxyconf.snapshot import lost_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyconf.model import Change, Listing, Problem
+    from proxyconf.model import Change, Listing
     from proxyconf.tables import SourcePolicy
 
 
@@ -110,7 +110,7 @@ class _Feed:
         self._suspect = self._is_restored = False
 
     def take(self, change: Change) -> None:
-        listing, claims = self.read(change.listing)
+        listing, claims = self.read(self._completed(change.listing))
         self.spoke = True
         self._suspect |= change.fresh or self._is_another_store(listing)
         if self._suspect and lost_share(self._comparable(listing), claims) > self.policy.max_loss:
@@ -119,6 +119,23 @@ class _Feed:
                 self.read(self.listing)
         else:
             self.accept(listing, claims)
+
+    def _completed(self, listing: Listing) -> Listing:
+        """Add what was known of places that can't be read now, and say so."""
+        before, unread = self.listing, listing.unread
+        if before is None or not unread:
+            return listing
+        keys = {key: entry for key, entry in before.keys.items() if entry.where.startswith(unread)}
+        pairs = {key: entry for key, entry in before.pairs.items() if entry.where.startswith(unread)}
+        kept = [*keys.values(), *pairs.values()]
+        told = [place for place in unread if any(entry.where.startswith(place) for entry in kept)]
+        why = "what was in it before still counts (mend it, or take it away)"
+        return replace(
+            listing,
+            keys={**keys, **listing.keys},
+            pairs={**pairs, **listing.pairs},
+            problems=(*listing.problems, *(Problem("source", place.rstrip(":"), why) for place in told)),
+        )
 
     def read(self, listing: Listing) -> tuple[Listing, Claims]:
         """Return what *listing* asks for, and itself as it is to be saved."""

@@ -138,6 +138,7 @@ class Listing:
         proxies: The ids of the containers that the proxy is: our own, or the one whose network it shares, and
             nginx's.
         problems: What the source itself had to skip (an unreadable file).
+        unread: Places that can't be read, as `Entry.where` begins: what was known of them before counts.
         place: How to name a key to a person: a format with ``{key}``.
         urgent: A death is among the changes: apply without waiting for quiet.
         last_good: Key to the entry that counts in place of a bad one. No source knows it: it is noted for the
@@ -156,6 +157,7 @@ class Listing:
     host_rule: str = ""
     proxies: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unread: tuple[str, ...] = ()
     place: str = "{key}"
     urgent: bool = False
     last_good: Mapping[str, Entry] = field(default_factory=dict)

@@ -86,7 +86,7 @@ def find_nginx(containers: Iterable[Container], wanted: str, ours: Container | N
 
     Args:
         containers: All of the engine.
-        wanted: Its name, its id or the beginning of that, or the service that it is of in our own Compose project.
+        wanted: Its name, the beginning of its id, or the service that it is of in our own Compose project.
         ours: Our own container.
     """
     found = [one for one in containers if wanted in (one.name, one.id)]

@@ -38,6 +38,11 @@ class File:
     problems: tuple[Problem, ...] = ()
     denied: bool = False
 
+    @property
+    def is_unknown(self) -> bool:
+        """What is in it is not known, or is nothing yet: an earlier run may know more."""
+        return self.entries is None or not (self.raw or self.entries)
+
 
 def read_files(files: Iterable[Path], before: Mapping[Path, File], places: Places) -> dict[Path, File]:
     """Read *files*; what did not change since *before* is taken from there.
@@ -89,7 +94,10 @@ def make_listing(files: Mapping[Path, File], places: Places, needs: Sequence[str
                 )
     place = f"{places.source} {places}: ".replace("{", "{{").replace("}", "}}") + "{key}"
     wanted = _only(pairs, needs)
-    return Listing(places.source, keys=keys, pairs=wanted, problems=tuple(problems), place=place)
+    unread = tuple(f"{places.source} {shown(path)}:" for path, file in files.items() if file.is_unknown)
+    return Listing(
+        places.source, keys=keys, pairs=wanted, problems=tuple(problems), unread=unread, place=place
+    )
 
 
 def _only(pairs: Mapping[str, Entry], needs: Sequence[str]) -> dict[str, Entry]:
@@ -112,7 +120,7 @@ def _read_file(path: Path, before: File, source: str) -> File:
     if raw == before.raw:
         return before
     if not raw and before.entries:  # whoever writes it in place has just begun, or the disk was full
-        why = f"is empty{kept} (if that is meant: write a comment into it, or delete it)"
+        why = f"is empty{kept} (if nothing is to be in it: write a comment into it)"
         return File(raw, before.entries, (Problem("file", place, why),))
     read = read_tables if path.suffix == TABLES else read_tree
     try:

@@ -218,7 +218,7 @@ def test_a_file_that_is_empty_all_of_a_sudden_keeps_its_last_good_content(path: 
     good = files(path)
     path.write_text("")
     empty = files(path, good)
-    why = "is empty; its last good content is kept (if that is meant: write a comment into it, or delete it)"
+    why = "is empty; its last good content is kept (if nothing is to be in it: write a comment into it)"
     assert empty[path].entries == good[path].entries
     assert empty[path].problems == (Problem("file", str(path), why),)
     path.write_text("# nothing")
@@ -226,6 +226,13 @@ def test_a_file_that_is_empty_all_of_a_sudden_keeps_its_last_good_content(path: 
     assert none[path].entries == {}
     path.write_text("")
     assert files(path, none)[path].problems == ()
+
+
+def test_what_is_not_known_of_a_file_may_be_from_before(tmp_path: Path) -> None:
+    """A run that begins with a broken or an empty one does not know that there was anything in it."""
+    for name, text in (("good", ONE), ("none", "# nothing"), ("broken", "x"), ("empty", "")):
+        (tmp_path / f"{name}.toml").write_text(text)
+    assert listed(tmp_path).unread == (f"file {tmp_path}/broken.toml:", f"file {tmp_path}/empty.toml:")
 
 
 def test_a_folder(tmp_path: Path) -> None:

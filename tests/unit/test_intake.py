@@ -119,6 +119,32 @@ def test_a_listing_that_is_confirmed_has_the_last_good_values() -> None:
     assert made.claims()[0].last_good == {"routes/web": FOUR.keys["routes/web"]}
 
 
+def test_what_was_in_a_place_that_can_not_be_read_still_counts() -> None:
+    """As in a file that is broken when we begin, beside others that are not; what moved is as it is now."""
+
+    def of(unread: tuple[str, ...] = (), **files: str) -> Listing:
+        keys = {
+            f"services/{name}/1": Entry(b"10.0.0.1:80", where=f"{file}: {name}")
+            for name, file in files.items()
+        }
+        return Listing("etcd", keys=keys, unread=unread)
+
+    made = intake()
+    made.restore(of(web="file a", api="file b", moved="file b"))
+    made.take(Change(of(("file b:", "file c:"), web="file a", moved="file a"), fresh=True))
+    (kept,) = made.listings()
+    assert {key: entry.where for key, entry in kept.keys.items()} == {
+        "services/web/1": "file a: web",
+        "services/api/1": "file b: api",
+        "services/moved/1": "file a: moved",
+    }
+    (claims,) = made.claims()
+    why = "source file b: what was in it before still counts (mend it, or take it away)"
+    assert list(map(str, claims.problems)) == [why]
+    made.take(Change(of(web="file a")))
+    assert list(made.listings()[0].keys) == ["services/web/1"]
+
+
 def test_a_saved_listing_of_a_source_that_is_gone_is_passed_over() -> None:
     made = intake()
     made.restore(listing("10.0.0.1:80", source="etcd.old"))
