@@ -316,8 +316,7 @@ def _without_doubtful(
         if wish.hosts
     }
     kept = [wish for wish in wishes if not doubts.get(wish.name)]
-    left_out = [wish for wish in wishes if doubts.get(wish.name)]
-    return kept, [(wish.setting("host"), not_routed(doubts[wish.name])) for wish in left_out]
+    return kept, [(one.setting("host"), not_routed(doubts[one.name])) for one in wishes if one not in kept]
 
 
 def _may_protect(label: str, groups: Mapping[str, _Group]) -> bool:
@@ -340,9 +339,10 @@ def _opens(wish: Wish, label: str, groups: Mapping[str, _Group]) -> bool:
     if name == wish.name or not any(option in PROTECTING or option not in _READERS for option in said):
         return False
     path = wish.path if "path" in group.bad else group.good.get("path", "/")
+    hosts = wish.hosts if "host" in group.bad else group.good.get("host", ())
     return path.startswith(wish.path) and any(
         host == other or (other.startswith("*.") and host.endswith(other[1:]))
-        for host in group.good.get("host", ())
+        for host in hosts
         for other in wish.hosts
     )
 

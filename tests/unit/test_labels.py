@@ -482,3 +482,8 @@ def test_what_a_bad_label_was_to_protect_is_not_open_by_a_shorter_path(bad: dict
     wishes = read_labels("c", {f"proxyconf.{label}": text for label, text in said.items()})
     assert [wish.hosts for wish in wishes.wishes] == [("b.test",)]
     assert any("c label proxyconf.web.host" in problem.where for problem in wishes.problems)
+
+
+def test_a_bad_host_of_what_is_protected_may_be_any() -> None:
+    said = {"web.host": "a.test", "admin.host": "a!test", "admin.path": "/admin", "admin.allow": "10.0.0.0/8"}
+    assert read_labels("c", {f"proxyconf.{label}": text for label, text in said.items()}).wishes == ()
