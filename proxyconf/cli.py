@@ -201,7 +201,7 @@ def _check(settings: Settings) -> None:
         click.echo(f"templates: {found.templates}")
     if settings.tables.nginx.mode != "none":
         site = asyncio.run(preview.check_site(settings))
-        _say("warning", *site.refused)
+        _say("warning", *site.problems)
         if site.nginx:
             click.echo(f"nginx: {site.nginx}")
         click.echo(f"site: {site.site}")

@@ -23,11 +23,10 @@ from proxyconf.files import user_name
 from proxyconf.intake import Intake
 from proxyconf.model import Change
 from proxyconf.nginx.part import parts_named, read_part, unlabelled
-from proxyconf.preview import folder_to_check_in, preview_of
+from proxyconf.preview import preview_of, settle
 from proxyconf.resources.folder import read_resources
 from proxyconf.snapshot import merge
 from proxyconf.state import State
-from proxyconf.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,7 +120,7 @@ async def difference(settings: Settings, *, timeout_s: float) -> Difference:
     warnings = [*_doubts(state_path(settings)), *preview.warnings, *map(str, problems)]
     if preview.written is None:
         return Difference((), (), preview, warnings)
-    before = await asyncio.to_thread(_in_place, preview.written.here.folder)
+    before = await asyncio.to_thread(_in_place, preview.written.ground.here.folder)
     texts, hidden = _compared(before, preview.written.site)
     if texts or hidden:
         site, refusals = await _settled(settings, preview.written, snapshot)
@@ -143,13 +142,8 @@ async def _settled(settings: Settings, written: Written, snapshot: Snapshot) -> 
     """
     if settings.tables.nginx.via.container:
         return written.site, ()
-    state = State(state_path(settings))
     try:
-        with folder_to_check_in(settings, state.nginx) as folder:
-            # in mode include the main file is theirs, and says whom it is for
-            user = state.user_beside() if settings.tables.nginx.mode == "own" else ""
-            trial = Trial(written.here, folder, user)
-            site, problems = await trial.settle(snapshot, written.additions, written.good)
+        site, problems = await settle(settings, written.ground, snapshot)
     except RefusedError as exc:
         return written.site, (f"nginx would refuse this: {exc}",)
     except (CommandError, StateError, UncheckedError) as exc:

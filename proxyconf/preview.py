@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from proxyconf.app import look, state_path
 from proxyconf.design import follow, follow_one
 from proxyconf.errors import CommandError, RefusedError, StateError, UsageError
 from proxyconf.groups.draft import drafts
 from proxyconf.intake import Intake
-from proxyconf.model import Problem
 from proxyconf.nginx.addition_folders import AdditionFolders
-from proxyconf.nginx.additions import with_originals
-from proxyconf.nginx.blame import accused
 from proxyconf.nginx.build import Build
-from proxyconf.nginx.control import first_complaint
-from proxyconf.nginx.folder import Folder
 from proxyconf.nginx.here import open_nginx
 from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.reach import reach_nginx, with_certificates
@@ -32,28 +24,30 @@ from proxyconf.resources.folder import Resources, read_resources
 from proxyconf.resources.jinja import TemplateError, Templates
 from proxyconf.snapshot import merge
 from proxyconf.state import State
+from proxyconf.trial import OPERATORS, Trial
+from proxyconf.verdicts import REFUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from proxyconf.config import Settings
     from proxyconf.groups.draft import Draft
-    from proxyconf.model import Snapshot
+    from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.additions import Additions
     from proxyconf.nginx.certificates import Certificates
+    from proxyconf.nginx.folder import Folder
     from proxyconf.nginx.here import Here
     from proxyconf.nginx.part import Part
     from proxyconf.nginx.site import Site
 
 _NONCE = "preview"
-_OPERATORS = ("main.d", "http.d")
-_ASIDE = "it is set aside; its last good form serves, if there is one"
+_TOKEN = "0" * 32  # the real one is a secret of the state folder, which need not exist for this
 _FATES = ("would change", "can't be rendered", "can't be written", "set aside")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A site, and where it belongs.
+class Ground:
+    """What a site is made on, besides a snapshot.
 
     Attributes:
         here: The nginx that it is for.
@@ -61,10 +55,17 @@ class Written:
         good: The parts that nginx proved to an earlier run, where that is known.
     """
 
-    site: Site
     here: Here
     additions: Additions
     good: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A site, and what it is made on."""
+
+    site: Site
+    ground: Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Preview:
         if self.written:
             # keys are not for everybody's eyes
             shown = [part for part in self.written.site.parts if part.kind != "certificate"]
-            site = _files(self.written.here.folder, self.written.site, shown)
+            site = _files(self.written.ground.here.folder, self.written.site, shown)
         made = {f"files{one.resource.dest}": one.after.content for one in self.drafts if one.after}
         return site | made
 
@@ -132,7 +133,7 @@ async def preview_of(settings: Settings, resources: Resources, snapshot: Snapsho
     if settings.tables.nginx.mode != "none":
         written, more = await _site(settings, snapshot)
         warnings += more
-        ours = tuple(state.nginx / name for name in _OPERATORS)
+        ours = tuple(state.nginx / name for name in OPERATORS)
     clocks = await asyncio.to_thread(_clocks, state, resources)
     made = await drafts(resources.resources, templates, snapshot, ours=ours, clocks=clocks)
     return Preview(written, made, resources.problems, warnings)
@@ -146,22 +147,27 @@ def _clocks(state: State, resources: Resources) -> dict[Path, float]:
 
 async def _site(settings: Settings, snapshot: Snapshot) -> tuple[Written, list[str]]:
     problems = []
-    # the real token is a secret of the state folder, which need not exist for this
-    state, token = State(state_path(settings)), "0" * 32
+    state = State(state_path(settings))
     uid = state.user()
     try:
-        nginx = await reach_nginx(settings, state.nginx, token, uid=uid)
+        nginx = await reach_nginx(settings, state.nginx, _TOKEN, uid=uid)
     except CommandError as exc:
-        nginx = await open_nginx(settings.tables.nginx, Build(), state.nginx, token, uid=uid)
+        nginx = await open_nginx(settings.tables.nginx, Build(), state.nginx, _TOKEN, uid=uid)
         nginx = await with_certificates(nginx, settings.tables.nginx)
         problems.append(f"{exc}; rendered for an nginx that supports the least")
     if nginx.control.build is None:
         problems.append("nginx can't be asked what it is; rendered for one that supports the least")
-    good = await asyncio.to_thread(_restore, nginx.certificates, state, nginx.folder)
-    additions = await _additions(settings)
-    site = nginx.renderer().render(snapshot, additions=additions)
+    ground = await _ground(settings, nginx)
+    site = nginx.renderer().render(snapshot, additions=ground.additions)
     problems += map(str, (*site.problems, *nginx.certificates.found.problems))
-    return Written(site, nginx, additions, good), problems
+    return Written(site, ground), problems
+
+
+async def _ground(settings: Settings, here: Here) -> Ground:
+    state = State(state_path(settings))
+    good = await asyncio.to_thread(_restore, here.certificates, state, here.folder)
+    folders = AdditionFolders(here.folder.path, settings.tables.nginx.error_pages)
+    return Ground(here, await asyncio.to_thread(folders.refresh), good)
 
 
 def _restore(certificates: Certificates, state: State, folder: Folder) -> Sequence[Part]:
@@ -184,11 +190,6 @@ def _proved(state: State, folder: Folder) -> tuple[Part, ...]:
         if applied and applied.nonce.encode() in live:
             return folder.parts(parts_named(live))
     return ()
-
-
-async def _additions(settings: Settings) -> Additions:
-    folders = AdditionFolders(state_path(settings) / "nginx", settings.tables.nginx.error_pages)
-    return await asyncio.to_thread(folders.refresh)
 
 
 def _files(folder: Folder, site: Site, parts: Iterable[Part]) -> dict[str, bytes]:
@@ -257,31 +258,18 @@ def _compile(settings: Settings, resources: Resources) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What nginx says of a site that it takes.
-
-    Attributes:
-        build: What it is; None where that is not known.
-        refused: Operators' files that it refuses, without which it takes the rest.
-    """
-
-    build: Build | None
-    refused: Sequence[Problem]
-
-
-@dataclass(frozen=True, slots=True)
 class SiteCheck:
     """What `check_site` has found.
 
     Attributes:
         nginx: What it is, in words; "" where that is not known.
         site: What it takes, in words.
-        refused: As of a `Verdict`.
+        problems: What is set aside for that, or asked for and not done.
     """
 
     nginx: str
     site: str
-    refused: Sequence[Problem]
+    problems: Sequence[Problem]
 
 
 async def check_site(settings: Settings) -> SiteCheck:
@@ -289,83 +277,41 @@ async def check_site(settings: Settings) -> SiteCheck:
 
     Raises:
         CommandError: nginx's program can't be run.
-        RefusedError: nginx refuses the site.
+        RefusedError: nginx refuses the site, and not for an operator's file of some host.
+        StateError: It can't be asked, by whom we are.
     """
-    snapshot = await asyncio.to_thread(_saved, settings)
-    verdict = await check_snapshot(settings, snapshot)
-    build, count = verdict.build, len(snapshot.routes)
+    snapshot, state = await asyncio.to_thread(_saved, settings), State(state_path(settings))
+    nginx = await reach_nginx(settings, state.nginx, _TOKEN, uid=state.user())
+    await nginx.control.meet()
+    _, problems = await settle(settings, await _ground(settings, nginx), snapshot)
+    if bad := [str(one) for one in problems if one.what != "file" and one.why.startswith(REFUSES)]:
+        raise RefusedError("; ".join(bad))
+    build, count = nginx.control.build, len(snapshot.routes)
     routes = f"{count} {'route' if count == 1 else 'routes'}, as saved by the last run"
     return SiteCheck(
         nginx=f"{build.flavour} {'.'.join(map(str, build.version))}" if build else "",
         site=f"nginx takes it ({routes if count else 'without routes'})",
-        refused=verdict.refused,
+        problems=problems,
     )
 
 
-async def check_snapshot(settings: Settings, snapshot: Snapshot) -> Verdict:
-    """Ask nginx about the site for *snapshot*.
+async def settle(settings: Settings, ground: Ground, snapshot: Snapshot) -> tuple[Site, Sequence[Problem]]:
+    """Return the site that would come of *snapshot* without what nginx refuses, and what is set aside in it.
 
     Raises:
-        CommandError: nginx's program can't be run.
-        RefusedError: nginx refuses the site, and not for an operator's file of some host.
-        StateError: It can't be asked, by whom we are.
+        RefusedError: nginx refuses it, and no part of it is to blame.
+        CommandError, UncheckedError: It can't be asked.
+        StateError: It can't be asked by whom we are, or there is no room for a copy.
     """
     state = State(state_path(settings))
-    real, settings = state.nginx, _as_its_user(settings, state)
-    with folder_to_check_in(settings, real) as folder:
-        nginx = await reach_nginx(settings, folder, "0" * 32, included_from=real)
-        await nginx.control.meet()
-        live = Folder(real, nginx.folder.root.name)
-        await asyncio.to_thread(_restore, nginx.certificates, state, live)
-        (folder / "temp").mkdir()
-        for name in _OPERATORS:
-            if os.access(real / name, os.R_OK | os.X_OK):
-                (folder / name).symlink_to(real / name)
-        additions, refused = await _additions(settings), list[Problem]()
-        while True:
-            site = nginx.renderer().render(snapshot, additions=additions)
-            write(folder, _files(nginx.folder, site, site.parts))
-            try:
-                await nginx.control.check(nginx.folder.root)
-            except RefusedError as exc:  # what it names must still be there when it is read
-                files = [part for part in accused(exc.output, site.parts) if part.kind == "operator"]
-                if not files:
-                    said = _in_place(str(exc), site).replace(str(folder), str(real))
-                    raise RefusedError(said, exc.output) from exc
-                why = with_originals(first_complaint(exc.output), site.parts, site.dialect.parts_folder)
-                refused += [
-                    Problem("file", part.name, f"nginx refuses it: {why} ({_ASIDE})") for part in files
-                ]
-                additions = additions.without({part.name: None for part in files})
-            else:
-                return Verdict(nginx.control.build, refused)
-
-
-def _as_its_user(settings: Settings, state: State) -> Settings:
-    """Return the settings for a check that root makes beside another user's proxyconf.
-
-    `nginx -t` of root's gives the folders that it is told of, such as a cache, to the user of its workers.
-
-    Raises:
-        StateError: nginx can't be told who that is.
-    """
-    user = state.user_beside()
-    if not user:
-        return settings
-    nginx = msgspec.structs.replace(settings.tables.nginx, user=user)
-    return replace(settings, tables=msgspec.structs.replace(settings.tables, nginx=nginx))
-
-
-def _in_place(text: str, site: Site) -> str:
-    """Return what nginx has said, with names for parts, which are not there any more, or never were."""
-    text = with_originals(text, site.parts, site.dialect.parts_folder)
-    for part in site.parts:
-        text = text.replace(f"{site.dialect.parts_folder}/{part.file}", f"{part.kind} {part.name}")
-    return text
+    # in mode include the main file is theirs, and says whom it is for
+    user = state.user_beside() if settings.tables.nginx.mode == "own" else ""
+    with _folder_to_check_in(settings, state.nginx) as folder:
+        return await Trial(ground.here, folder, user).settle(snapshot, ground.additions, ground.good)
 
 
 @contextmanager
-def folder_to_check_in(settings: Settings, real: Path) -> Iterator[Path]:
+def _folder_to_check_in(settings: Settings, real: Path) -> Iterator[Path]:
     """Make one for a while; below the real folder where nginx, in another container, sees nothing else."""
     shared = real if settings.tables.nginx.via.container else None
     try:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _BLAMED_MAX = 20
 _NONCE = "trial"
-_OPERATORS = ("main.d", "http.d")
+OPERATORS = ("main.d", "http.d")
+"""The folders of operators' files for nginx as a whole."""
 
 
 class Trial:
@@ -85,7 +86,7 @@ class Trial:
     def _prepare(self) -> None:
         for name in ("parts", "temp"):
             (self._folder / name).mkdir()
-        for name in _OPERATORS:
+        for name in OPERATORS:
             if os.access(self._here.folder.path / name, os.R_OK | os.X_OK):
                 (self._folder / name).symlink_to(self._here.folder.path / name)
 

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 _FORGET_S = 300.0
 _TOLD_KEPT = 1_000
 
+REFUSES = "nginx refuses it: "
+"""So begins a problem of what nginx refuses."""
+
 LAST_GOOD = "(its last good form serves)"
 """So ends a problem of what nginx refuses, and serves as it was."""
 
@@ -196,7 +199,7 @@ class Verdicts:
     def _problem(self, part: Part, instead: str) -> Problem:
         what = "file" if part.kind == "operator" else part.kind
         where = f"{part.name}.ca.crt".removeprefix(".") if part.kind == "authority" else part.name
-        return Problem(what, where, f"nginx refuses it: {self._refused[part.file][0]} {instead}")
+        return Problem(what, where, f"{REFUSES}{self._refused[part.file][0]} {instead}")
 
 
 def _with_originals(text: str, site: Site) -> str:

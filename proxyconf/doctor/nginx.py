@@ -165,7 +165,7 @@ async def _site(settings: Settings, here: Here) -> Findings:
         if not os.access(here.folder.path, os.F_OK):
             return  # as long as it is not there, no include leads into it
     found = await check_site(settings)
-    for problem in found.refused:
+    for problem in found.problems:
         yield of_message("warning", "site", str(problem))
     yield ok("site", found.site)
 

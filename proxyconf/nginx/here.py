@@ -83,7 +83,6 @@ async def open_nginx(
     path: Path,
     token: str,
     *,
-    included_from: Path | None = None,
     uid: int | None = None,
 ) -> Here:
     """Return the nginx that *settings* are about.
@@ -93,7 +92,6 @@ async def open_nginx(
         build: What it is.
         path: The folder that it reads from us, ``<state>/nginx``.
         token: Makes the name under which it answers the proof.
-        included_from: Mode include, for a trial: the folder that their include names.
         uid: As of `reach_nginx`.
 
     Raises:
@@ -106,7 +104,7 @@ async def open_nginx(
         local = Local(settings.binary, build, OurPlaces(path / "nginx.pid", path / "error.log"))
         start = shlex.join([settings.binary, "-c", str(dialect.root_file)])
         return _here(dialect, local, lambda: renderer, start, temp_user=uid or None)
-    ours = (included_from or path) / dialect.root_file.name
+    ours = path / dialect.root_file.name
     found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
     included = Included(settings.binary, build, settings.conf, ours)
     start = shlex.join([settings.binary, "-c", str(settings.conf)])

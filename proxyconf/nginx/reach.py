@@ -22,16 +22,13 @@ if TYPE_CHECKING:
     from proxyconf.tables import Nginx
 
 
-async def reach_nginx(
-    settings: Settings, path: Path, token: str, *, included_from: Path | None = None, uid: int | None = None
-) -> Here:
+async def reach_nginx(settings: Settings, path: Path, token: str, *, uid: int | None = None) -> Here:
     """Return it, with what belongs to it.
 
     Args:
         settings: The configuration.
         path: The folder that it reads from us.
         token: Makes the name under which it answers the proof.
-        included_from: Mode include, for a trial: the folder that their include names.
         uid: The user that writes for it, and runs it where it is ours; None: as we are.
 
     Raises:
@@ -47,7 +44,7 @@ async def reach_nginx(
         found = await open_shared_pid(nginx, path, token, uid=uid)
     else:
         build = await ask_build(nginx.binary)
-        found = await open_nginx(nginx, build, path, token, included_from=included_from, uid=uid)
+        found = await open_nginx(nginx, build, path, token, uid=uid)
     return await with_certificates(found, nginx)
 
 
