@@ -178,7 +178,7 @@ class Shadow:
         wild = _as_python_has_it(os.fsencode(pattern))  # as for nginx, a character is a byte
         folders, last = os.path.split(wild)
         found = set(glob(wild))  # noqa: PTH207 - the pattern may be a whole path
-        for folder in glob(folders):  # noqa: PTH207
+        for folder in {*glob(folders), *self._swaps.folders_like(folders)}:  # noqa: PTH207
             found.update(os.path.join(folder, name) for name in self._swaps.names_in(folder, last))  # noqa: PTH118
         return tuple(Path(os.fsdecode(name)) for name in sorted(found))
 
@@ -216,6 +216,7 @@ class _Swaps:
         self._files |= {str(file.absolute()): file for file in swaps}
         self._identities = {_identity(file) for file in swaps} | {None}
         places = [os.path.split(os.fsencode(name)) for name in self._files]
+        self._folders = {folder for folder, _ in places}
         self._places = [(os.path.realpath(folder), name) for folder, name in places]
 
     def file(self, name: Path) -> Path | None:
@@ -224,6 +225,11 @@ class _Swaps:
         if _identity(name) not in self._identities:
             return None
         return self._files.get(str(name)) or self._files.get(os.path.realpath(name))
+
+    def folders_like(self, pattern: bytes) -> list[bytes]:
+        """Return the folders of files to replace that match, whether they exist or not."""
+        depth = pattern.count(b"/")
+        return [one for one in self._folders if one.count(b"/") == depth and fnmatchcase(one, pattern)]
 
     def names_in(self, folder: bytes, pattern: bytes) -> list[bytes]:
         """Return the names in *folder* of files to replace that match, whether they exist or not."""

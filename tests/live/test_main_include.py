@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_our_hosts_join_theirs(proxy: Running, theirs: Path) -> None:
     assert list(theirs.rglob(".*")) == []
     proxy.stop()
     assert set(proxy.answers("a.test")) == {"two"}
+
+
+def test_before_the_first_run_their_include_is_seen_too(proxy: Running, theirs: Path) -> None:
+    """Though it leads nowhere yet: check, plan and doctor agree about it."""
+    shutil.rmtree(proxy.state)
+    for command in ("check", "plan", "doctor"):
+        done = proxy.cli(command)
+        assert "not include us" not in done.stdout + done.stderr, command
+    assert "nginx takes it" in proxy.cli("check").stdout
+    (theirs / "conf.d" / "proxyconf.conf").unlink()
+    assert "does not include us" in proxy.cli("check").stderr
 
 
 def test_their_first_server_stays_the_default(proxy: Running, theirs: Path) -> None:

@@ -141,6 +141,18 @@ def test_a_file_that_does_not_exist_yet(etc: Path, name: str, include: str, inst
         assert copies(etc, shadow) == {"nginx.conf": f"http {{ include {instead}; }}"}
 
 
+@pytest.mark.parametrize("folder", ["state/nginx", "st[a]te/nginx"])
+def test_a_folder_that_does_not_exist_yet(etc: Path, folder: str) -> None:
+    """Ours, before the first run; and it may have characters that mean something in a pattern."""
+    name = f"{folder}/http.conf"
+    pattern = name.replace("[", "\\\\[").replace(".conf", ".con[f]")
+    write(etc, {"nginx.conf": f"http {{ include '{etc}/{pattern}'; }}\n"})
+    swaps = stage(etc, name)
+    shadow = Shadow(etc / "nginx.conf", swaps)
+    assert shadow.reached == swaps.keys()
+    assert 'include "staged/' in copies(etc, shadow)["nginx.conf"]
+
+
 @pytest.mark.parametrize("name", ["available/app", "sites/app"])
 def test_a_link_is_the_file_it_points_at(etc: Path, name: str) -> None:
     shadow = Shadow(etc / "nginx.conf", swaps := stage(etc, name))
