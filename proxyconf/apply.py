@@ -7,7 +7,6 @@ left so that nginx serves, and would start from, the last good generation.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,8 @@ from proxyconf.errors import (
 )
 from proxyconf.nginx.blame import conflicts
 from proxyconf.nginx.certificates import NO_CERTIFICATES, CertificateSet
+from proxyconf.nginx.control import last_word
+from proxyconf.nginx.nonce import is_nonce, new_nonce
 from proxyconf.nginx.part import parts_named
 from proxyconf.nginx.workers import Lingering
 from proxyconf.steps import Steps
@@ -106,6 +107,7 @@ class Apply:
         self._master: Hashable | None = None
         self._kept: list[frozenset[str]] = []
         self._tried: frozenset[str] = frozenset()
+        self._in_the_way = ""
 
     @property
     def is_first(self) -> bool:
@@ -158,9 +160,8 @@ class Apply:
         if live:
             self._kept.append(parts_named(live))  # whatever becomes of it: nginx would start from it
         if applied and live and applied.nonce.encode() in live:
-            if self._folder.has(
-                parts_named(live)
-            ):  # else nginx would not start from it, as from half a backup
+            # else nginx would not start from it, as from half a backup
+            if self._folder.has(parts_named(live)):
                 self.installed = self._good = Generation(applied.digest, applied.nonce, live)
             parts = await asyncio.to_thread(self._folder.parts, parts_named(live))
             self._verdicts.trust(parts)
@@ -205,7 +206,9 @@ class Apply:
         """Tell whether all that is left to do is what only a start of nginx makes possible."""
         if self.installed is None or self.proved or self._verdicts.is_due or not self._folder.untouched():
             return False
-        return await asyncio.to_thread(self._is_current) and await self._control.master() is None
+        if not await asyncio.to_thread(self._is_current) or await self._control.master() is not None:
+            return False
+        return await self._control.in_the_way() == self._in_the_way  # else there is something new to say
 
     def _is_current(self) -> bool:
         """Tell whether what a rendering reads is as it was; blocks."""
@@ -279,7 +282,7 @@ class Apply:
     async def _checked(self, snapshot: Snapshot, site: Site, steps: Steps) -> Generation:
         """Return what is left of the candidate without its bad parts, checked, or already installed."""
         for _ in range(_BLAMED_MAX):
-            nonce = f"{site.digest[:16]}-{secrets.token_hex(4)}"
+            nonce = new_nonce(site.digest)
             generation = Generation(self._digest(site), nonce, site.root(nonce))
             self._tried = parts_named(generation.root)
             try:
@@ -342,12 +345,12 @@ class Apply:
             await asyncio.to_thread(self._tidy)
 
     async def _not_running(self) -> NotRunningError:
-        if not await self._prober.ask():
-            return NotRunningError("checked, and no nginx runs on it")
-        return NotRunningError(
-            "checked, and nginx's master is gone, but workers of it still serve an earlier configuration"
-            " and hold its addresses (end them, then start nginx: pkill -f 'nginx: worker process')"
-        )
+        self._in_the_way = await self._control.in_the_way()
+        why, held = "no nginx runs on it", self._in_the_way
+        if is_nonce(await self._prober.ask()):
+            why = "nginx's master is gone, but workers of it still serve an earlier configuration"
+            held = held or "they hold its addresses (end them, then start nginx)"
+        return NotRunningError("; ".join(filter(None, (f"checked, and {why}", held))))
 
     async def _reload(self, installed: Generation, steps: Steps) -> None:
         patience_s = max(_PATIENCE_S, _PATIENCE_COSTS * self.cost_s)
@@ -376,17 +379,9 @@ class Apply:
         asks = 0
         while await self._prober.ask() != nonce:
             asks += 1
-            if asks % _ASKS_PER_LOOK == 0:
-                await self._look_for_complaints(mark)
+            if asks % _ASKS_PER_LOOK == 0 and (why := last_word(await self._control.complaints(mark))):
+                raise ReloadRefusedError(f"reload nginx: {why}")
             await asyncio.sleep(_ASK_EVERY_S[min(asks // _ASKS_AT_EACH, len(_ASK_EVERY_S) - 1)])
-
-    async def _look_for_complaints(self, mark: LogMark) -> None:
-        tries: list[str] = []
-        for text in await self._control.complaints(mark):
-            if not _is_passing(text):
-                # its last word on an address does not say which
-                raise ReloadRefusedError(f"reload nginx: {', '.join([*dict.fromkeys(tries), text])}")
-            tries.append(text)
 
     async def _undo(self) -> None:
         """Put the last good generation back on disk; nginx itself has kept it."""
@@ -401,8 +396,3 @@ class Apply:
         # after refusals the good one is not among the latest; what was tried last may be tried again soon
         needed = [parts_named(one.root) for one in (self.installed, self._good) if one]
         self._folder.keep(self._tried.union(*self._kept, *needed))
-
-
-def _is_passing(complaint: str) -> bool:
-    """The master tries five times to get an address; only "still could not bind()" is its last word."""
-    return complaint.startswith("bind() to")

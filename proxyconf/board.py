@@ -242,7 +242,7 @@ class Board:
         if done.result == "installed":
             self.nginx_looked_for(running=False)
             if self._status.child is None:  # else nobody has to start it
-                log.warning("nginx.not_running", start=self.nginx.start)
+                log.warning("nginx.not_running", start=self.nginx.start, reason=done.reason)
         else:
             log.error("site.refused" if done.result == "refused" else "site.failed", reason=done.reason)
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from proxyconf.doctor.finding import Finding, Findings, ok, warning, wrong
-from proxyconf.doctor.sockets import Process, holders, in_the_way, read_sockets
+from proxyconf.nginx.holders import held_by, held_unseen
+from proxyconf.nginx.sockets import Process, holders, in_the_way, read_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from proxyconf.doctor.sockets import Socket
+    from proxyconf.nginx.sockets import Socket
     from proxyconf.units import ListenAddress
 
 _WHAT = "listen"
-_NGINX = "nginx: "
-_INIT = 1
 
 
 async def listening(addresses: Iterable[ListenAddress], master: int | None) -> Findings:
@@ -53,28 +51,12 @@ def judge(
     others = [one for one in processes if master is None or master not in (one.pid, one.parent)]
     if not others:
         return ok(_WHAT, f"{address} is held by nginx, pid {master}")
-    return _held_by(address, others, master)
+    held = held_by(address, others, beside=master is not None)
+    return wrong(_WHAT, held.says, held.mend)
 
 
 def _unseen(address: ListenAddress, sockets: Collection[Socket], master: int | None) -> Finding:
-    users = ", ".join(str(uid) for uid in sorted({one.uid for one in sockets}))
-    says = f"{address} is held by a process of the user {users}"
+    held = held_unseen(address, sockets)
     if master is not None:
-        return ok(_WHAT, f"{says}; only root can see whether that is nginx")
-    return warning(_WHAT, f"{says}, and no nginx runs", "run proxyconf doctor as root to see which one it is")
-
-
-def _held_by(address: ListenAddress, others: Collection[Process], master: int | None) -> Finding:
-    one = next(iter(others))
-    move = "or set other addresses in [nginx.listen]"
-    if not one.title.startswith(_NGINX):
-        name = PurePath(one.title.partition(" ")[0]).name or "a process"
-        return wrong(_WHAT, f"{address} is held by {name}, pid {one.pid}", f"stop it, {move}")
-    if one.parent == _INIT and one.title.startswith(f"{_NGINX}worker"):
-        pids = " ".join(str(other.pid) for other in others)
-        return wrong(
-            _WHAT, f"{address} is held by workers of an nginx whose master is gone", f"end them: kill {pids}"
-        )
-    word = "another nginx" if master is not None else "an nginx that is not started on our file"
-    mend = f'stop that one, {move}; or keep it, with [nginx] mode = "include"'
-    return wrong(_WHAT, f"{address} is held by {word}, pid {one.pid}", mend)
+        return ok(_WHAT, f"{held.says}; only root can see whether that is nginx")
+    return warning(_WHAT, f"{held.says}, and no nginx runs", held.mend)

@@ -16,6 +16,7 @@ from proxyconf.errors import CommandError, UncheckedError
 from proxyconf.nginx.client import unknown_client
 from proxyconf.nginx.control import CHECK_TIMEOUT_S
 from proxyconf.nginx.dialect import Dialect
+from proxyconf.nginx.holders import listened_on
 from proxyconf.nginx.reach import reach_nginx
 from proxyconf.nginx.shared_pid import Master
 from proxyconf.nginx.surroundings import read_surroundings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.here import Here
     from proxyconf.tables import Nginx
-    from proxyconf.units import ListenAddress
 
 _WHAT = "nginx"
 _NEEDED = ("http_rewrite_module", "http_proxy_module", "http_map_module", "http_geo_module")
@@ -68,7 +68,7 @@ async def nginx_checks(settings: Settings) -> Sequence[Check]:
         Check(_WHAT, lambda: _problems(here)),
         Check(_WHAT, lambda: _proof(here, state if token and pid else None)),
         Check("site", lambda: _site(settings, here), timeout_s=CHECK_TIMEOUT_S + 1),
-        Check("listen", lambda: listening(_addresses(nginx), pid)),
+        Check("listen", lambda: listening(listened_on(nginx), pid)),
         *((Check("files", lambda: open_files(nginx, pid)),) if nginx.mode == "own" else ()),
     )
 
@@ -78,10 +78,6 @@ def pid_of(master: Hashable | None) -> int | None:
     if isinstance(master, Master):
         return master.pid
     return master if isinstance(master, int) else None
-
-
-def _addresses(nginx: Nginx) -> tuple[ListenAddress, ...]:
-    return (*nginx.listen.http, *(nginx.listen.https if nginx.tls.certificates else ()))
 
 
 async def _program(here: Here, nginx: Nginx) -> Findings:

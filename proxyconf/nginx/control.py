@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxyconf.command import run_command
 from proxyconf.errors import CommandError, NotRunningError, RefusedError, ReloadError
+from proxyconf.nginx.holders import Holders
 from proxyconf.nginx.places import TheirPlaces
 from proxyconf.nginx.shadow import Shadow
 from proxyconf.nginx.workers import Lingering, lingering_workers, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
     from proxyconf.command import Completed, Running
     from proxyconf.model import Problem
     from proxyconf.nginx.build import Build
     from proxyconf.nginx.places import Places
+    from proxyconf.units import ListenAddress
 
 CHECK_TIMEOUT_S = 30.0
 _LOCK_S = 0.01
@@ -77,6 +79,10 @@ class Control(Protocol):
 
     async def master(self) -> Hashable | None:
         """Return what tells the running master from any other; None when none runs."""
+        ...
+
+    async def in_the_way(self) -> str:
+        """Return who else holds its addresses, and the mend, while it does not run; "" for nobody known."""
         ...
 
     async def lingering(self) -> Lingering:
@@ -158,6 +164,20 @@ def _behind(error_log: Path, since: LogMark) -> str | None:
         return log.read(_LOG_TAIL_MAX).decode(errors="replace")
 
 
+def last_word(complaints: Iterable[str]) -> str:
+    """Return why a master keeps the configuration it has, by its [emerg] messages; "" as long as it may not.
+
+    It tries five times to get an address; only "still could not bind()" is its last word, and does not say
+    which.
+    """
+    tries: list[str] = []
+    for text in complaints:
+        if not text.startswith("bind() to"):
+            return ", ".join([*dict.fromkeys(tries), text])
+        tries.append(text)
+    return ""
+
+
 class Local(Process):
     """A process on this host.
 
@@ -165,13 +185,17 @@ class Local(Process):
         binary: The program, for ``-t``.
         build: What it is.
         places: Where it is found.
+        listen: Where it is to listen.
 
     Attributes:
         build: What it is.
     """
 
-    def __init__(self, binary: str, build: Build, places: Places) -> None:
+    def __init__(
+        self, binary: str, build: Build, places: Places, listen: Iterable[ListenAddress] = ()
+    ) -> None:
         super().__init__(places)
+        self._holders = Holders(listen)
         self.build: Build | None = build
         self._binary = binary
         self._quiet = quiet(build)
@@ -187,6 +211,10 @@ class Local(Process):
     async def check(self, main: Path) -> str:
         """Run ``nginx -t`` as the same user, with the same prefix, as the master would."""
         return await ask_nginx([self._binary, *self._quiet, "-t", "-c", str(main)], main)
+
+    async def in_the_way(self) -> str:
+        """Look who listens there."""
+        return await asyncio.to_thread(self._holders.look)
 
     async def lingering(self) -> Lingering:
         """Look at the master's children."""
@@ -237,10 +265,13 @@ class Included(Local):
         build: What it is.
         conf: The main file.
         ours: The file of ours that it includes.
+        listen: As of `Local`.
     """
 
-    def __init__(self, binary: str, build: Build, conf: Path, ours: Path) -> None:
-        super().__init__(binary, build, TheirPlaces(conf, build))
+    def __init__(
+        self, binary: str, build: Build, conf: Path, ours: Path, listen: Iterable[ListenAddress] = ()
+    ) -> None:
+        super().__init__(binary, build, TheirPlaces(conf, build), listen)
         self._conf = conf
         self._ours = ours
 

@@ -20,6 +20,7 @@ from proxyconf.nginx.certificates import NO_CERTIFICATES
 from proxyconf.nginx.control import Included, Local, not_included
 from proxyconf.nginx.dialect import Dialect
 from proxyconf.nginx.folder import Folder
+from proxyconf.nginx.holders import listened_on
 from proxyconf.nginx.places import OurPlaces
 from proxyconf.nginx.proof import Prober
 from proxyconf.nginx.site import Renderer
@@ -99,14 +100,15 @@ async def open_nginx(
     """
     uid = os.geteuid() if uid is None else uid
     dialect = _dialect(settings, build, path, token, root=uid == 0)
+    listen = listened_on(settings)
     if dialect.own:
         renderer = Renderer(dialect)
-        local = Local(settings.binary, build, OurPlaces(path / "nginx.pid", path / "error.log"))
+        local = Local(settings.binary, build, OurPlaces(path / "nginx.pid", path / "error.log"), listen)
         start = shlex.join([settings.binary, "-c", str(dialect.root_file)])
         return _here(dialect, local, lambda: renderer, start, temp_user=uid or None)
     ours = path / dialect.root_file.name
     found = await asyncio.to_thread(read_surroundings, settings.conf, ours)
-    included = Included(settings.binary, build, settings.conf, ours)
+    included = Included(settings.binary, build, settings.conf, ours, listen)
     start = shlex.join([settings.binary, "-c", str(settings.conf)])
     return _here(dialect, included, _Included(dialect, ours, found).renderer, start)
 

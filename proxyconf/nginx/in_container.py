@@ -264,6 +264,10 @@ class InContainer:
         except CommandError:
             return True  # a reload and its proof will tell
 
+    async def in_the_way(self) -> str:
+        """Return that nobody can tell: it is in another network."""
+        return ""
+
     async def lingering(self) -> Lingering:
         """Look at the titles of its processes; their memory is all that is resident, so a little too much."""
         if self._found is None:

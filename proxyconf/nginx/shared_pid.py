@@ -153,6 +153,10 @@ class SharedPid:
             " http be one that is reached from here)"
         )
 
+    async def in_the_way(self) -> str:
+        """Return that nobody can tell: its network may be another one."""
+        return ""
+
     async def lingering(self) -> Lingering:
         """Look at the master's children."""
         found = await self.master()

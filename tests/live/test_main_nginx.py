@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
 import socket
@@ -10,6 +11,7 @@ import stat
 import tempfile
 import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,42 @@ def put_site(keys: Keys, proxy: Running) -> None:
     """Give a.test the backend "one"."""
     keys.put("routes/web", {"host": "a.test"})
     keys.put("services/web/1", proxy.backend("one"))
+
+
+@contextmanager
+def stranger(port: int) -> Iterator[None]:
+    """Answer everything on *port*, as somebody else's server."""
+
+    class Hello(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"It works!")
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_somebody_else_on_the_address_is_named(keys: Keys) -> None:
+    """It answers, too, and is not taken for workers of ours; when it is gone, that is said, too."""
+    with Running(*keys.flags) as proxy:
+        put_site(keys, proxy)
+        with stranger(proxy.port):
+            proxy.start()
+            held = proxy.until_state("installed").reason
+            assert "workers" not in held
+            assert f"no nginx runs on it; 127.0.0.1:{proxy.port} is held by python" in held
+            assert f"pid {os.getpid()} (stop it, or set other addresses in [nginx.listen])" in held
+            assert proxy.until_event("nginx.not_running")["reason"] == held
+        proxy.until_status(lambda status: status.reason == "checked, and no nginx runs on it", "it is free")
+        proxy.start_nginx()
+        assert proxy.ask("a.test") == "one"
 
 
 def test_nginx_is_started_by_the_command_that_is_named(keys: Keys) -> None:

@@ -189,6 +189,7 @@ def test_an_nginx_whose_master_was_killed_is_missed_and_its_workers_named(keys: 
         os.kill(proxy.nginx.pid, signal.SIGKILL)
         gone = proxy.until_state("installed")
         assert "workers of it still serve an earlier configuration" in gone.reason
+        assert "is held by workers of an nginx whose master is gone" in gone.reason
         proxy.kill_nginx()
         proxy.start_nginx()
         assert proxy.until_state("applied").nginx.running

@@ -41,6 +41,8 @@ class FakeNginx:
     Attributes:
         pid: Of the master; None while none runs.
         orphaned: Its workers run on without a master.
+        stranger: What somebody else answers on its address; "" for nobody.
+        held: Who else has its address, and the mend; "" for nobody.
         loaded: The root file that it runs on.
         hup: What a reload does: load; complain as the master does, then keep what it has; or nothing.
         refuse: Returns what ``nginx -t`` has against a part's text; ``PLACE`` in it is file and line.
@@ -59,6 +61,7 @@ class FakeNginx:
         self.folder = folder
         self.pid: int | None = 7
         self.orphaned = False
+        self.stranger = self.held = ""
         self.loaded = b""
         self.hup: Literal["load", "refuse", "ignore"] = "load"
         self.refuse: Callable[[str], str] = lambda _: ""
@@ -140,6 +143,9 @@ class FakeNginx:
     async def complaints(self, since: LogMark) -> tuple[str, ...]:
         return tuple(self.log[since.size :])
 
+    async def in_the_way(self) -> str:
+        return self.held
+
     async def lingering(self) -> Lingering:
         return Lingering(2, 4096)
 
@@ -149,7 +155,7 @@ class FakeNginx:
             return None
         runs = self.pid is not None or self.orphaned
         found = _NONCE.search(self.loaded) if runs else None
-        return found[1].decode() if found else ""
+        return found[1].decode() if found else self.stranger
 
 
 class Bench:

@@ -231,11 +231,34 @@ async def test_workers_without_a_master_are_named(tmp_path: Path) -> None:
     bench = await serving(tmp_path, site("a"))
     bench.nginx.pid = None
     bench.nginx.orphaned = True
-    with pytest.raises(ProxyconfError, match="master is gone, but workers of it still serve"):
+    assert "master is gone, but workers of it still serve" in await why_not_running(bench)
+    bench.nginx.held = ":80 is held by workers of an nginx whose master is gone (end them: kill 11 12)"
+    assert (await why_not_running(bench)).endswith(f"earlier configuration; {bench.nginx.held}")
+    bench.nginx.orphaned, bench.nginx.held = False, ""
+    assert await why_not_running(bench) == "checked, and no nginx runs on it"
+
+
+async def why_not_running(bench: Bench) -> str:
+    with pytest.raises(NotRunningError) as caught:
         await bench.serve(site("b"))
-    bench.nginx.orphaned = False
-    with pytest.raises(ProxyconfError, match="and no nginx runs on it"):
-        await bench.serve(site("b"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("answer", ["", "It works!"])
+async def test_a_stranger_on_the_address_is_not_taken_for_workers_of_ours(
+    tmp_path: Path, answer: str
+) -> None:
+    """Whatever it answers; and whoever it is, that is said anew when it is another one, or gone."""
+    bench = Bench(tmp_path)
+    bench.nginx.pid, bench.nginx.stranger = None, answer
+    bench.nginx.held = ":80 is held by apache2, pid 30 (stop it, or set other addresses in [nginx.listen])"
+    await bench.apply.resume(None)
+    assert await why_not_running(bench) == f"checked, and no nginx runs on it; {bench.nginx.held}"
+    assert await bench.apply.awaits_start()
+    bench.nginx.held = ""
+    assert not await bench.apply.awaits_start()
+    assert await why_not_running(bench) == "checked, and no nginx runs on it"
+    assert await bench.apply.awaits_start()
 
 
 @pytest.mark.parametrize("restart", [False, True])

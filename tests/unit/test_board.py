@@ -308,7 +308,12 @@ def test_a_pass_nobody_caused(board: Board, logs: list[MutableMapping[str, objec
         ),
         pytest.param(
             "installed",
-            {"event": "nginx.not_running", "start": "nginx -c it", "log_level": "warning"},
+            {
+                "event": "nginx.not_running",
+                "start": "nginx -c it",
+                "reason": "why",
+                "log_level": "warning",
+            },
             id="not running",
         ),
     ],

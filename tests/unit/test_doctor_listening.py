@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from proxyconf.doctor import limits
 from proxyconf.doctor.limits import open_files
 from proxyconf.doctor.listening import judge, listening
-from proxyconf.doctor.sockets import Process, Socket, holders, in_the_way, read_sockets
+from proxyconf.nginx.holders import Holders
+from proxyconf.nginx.sockets import Process, Socket, holders, in_the_way, is_there, read_sockets
+from proxyconf.nginx.workers import title_of
 from proxyconf.tables import Nginx
 from proxyconf.units import ListenAddress
 
@@ -216,3 +219,22 @@ async def test_files_of_a_process() -> None:
 )
 def test_who_may_raise_a_limit(capabilities: str, *, expected: bool) -> None:
     assert limits.may_raise(f"Name:\tx\nCapEff:\t{capabilities}\n") is expected
+
+
+async def test_who_else_holds_the_addresses_of_an_nginx_that_does_not_run() -> None:
+    """It is said anew when it is somebody else, and looked for only then."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = ListenAddress(f"127.0.0.1:{server.getsockname()[1]}")
+        found = Holders([address, address])
+        held = found.look()
+        assert f"{address} is held by python" in held
+        assert f"pid {os.getpid()} (stop it, or set other addresses in [nginx.listen])" in held
+        assert found.look() is held
+    assert found.look() == ""
+    assert Holders(()).look() == ""
+
+
+def test_a_process_that_calls_itself_otherwise_is_another_one() -> None:
+    mine = Process(os.getpid(), os.getppid(), title_of(os.getpid()))
+    assert is_there(mine)
+    assert not is_there(replace(mine, title="nginx: worker process"))

@@ -98,6 +98,11 @@ def holders(sockets: Collection[Socket], proc: Path = _PROC) -> tuple[Process, .
     return tuple(sorted(filter(None, found), key=lambda one: one.pid))
 
 
+def is_there(process: Process) -> bool:
+    """Tell whether *process* still is what it was; blocks."""
+    return _process(_PROC / str(process.pid)) == process
+
+
 def _has(folder: Path, links: Collection[str]) -> bool:
     return any(link in links for link in _links(folder / "fd"))
 
