@@ -20,6 +20,7 @@ from proxyconf.values import spelling
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 ENV_PREFIX = "PROXYCONF_"
 TEMPLATE = "template"
 
@@ -64,12 +65,14 @@ class Settings:
         sources: In file order, which decides who wins a key that two of them hold.
         templates: In file order.
         warnings: What was ignored, for the log.
+        file: What was read; None where the flags and the environment say all.
     """
 
     tables: Tables
     sources: tuple[SourceTable, ...]
     templates: tuple[TemplateTable, ...] = ()
     warnings: tuple[str, ...] = ()
+    file: Path | None = None
 
 
 def load(
@@ -110,7 +113,7 @@ def load(
         if kind in kinds
         for table in _source_tables(kind, found, place)
     )
-    return Settings(convert(_without(values, kinds), Tables, place), sources, templates, warnings)
+    return Settings(convert(_without(values, kinds), Tables, place), sources, templates, warnings, path)
 
 
 def _refuse_mistakes(values: Mapping[str, Any], known: Sequence[str], place: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxyconf.api import NginxState
 from proxyconf.apply import Apply
+from proxyconf.config import DEFAULT_CONFIG
 from proxyconf.errors import UsageError
 from proxyconf.groups.plan import Around, plan
 from proxyconf.model import covers
@@ -17,7 +18,7 @@ from proxyconf.outfit import Outfit
 from proxyconf.resources.folder import read_resources, with_last_good
 from proxyconf.resources.jinja import Templates
 from proxyconf.resources.lookups import Lookups
-from proxyconf.sources import engine_of, has_keys, open_source
+from proxyconf.sources import engine_of, has_keys, kinds, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +95,17 @@ def follow_one(settings: Settings, table: SourceTable, resources: Resources) -> 
     nginx = settings.tables.nginx.via.container if table is engine_of(settings.sources) else ""
     source = open_source(table, needs, nginx=nginx)
     return Followed(source, table.values, needs if has_keys(table) else _ALL, nginx)
+
+
+def no_source(settings: Settings) -> str:
+    """Return that *settings* name nothing to follow, and the mend."""
+    if settings.file:
+        tables = [f"[{kind}]" for kind in kinds()]
+        return f"{settings.file} names no source (add {', '.join(tables[:-1])} or {tables[-1]})"
+    return (
+        "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration file"
+        f" with -c; {DEFAULT_CONFIG} does not exist)"
+    )
 
 
 def needs_of(resources: Resources) -> tuple[str, ...]:

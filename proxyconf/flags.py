@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from proxyconf import config
+from proxyconf.config import DEFAULT_CONFIG
 from proxyconf.errors import ProxyconfError, StateError, UsageError
 from proxyconf.log import set_up
 from proxyconf.sources import kinds
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_CONFIG = Path("/etc/proxyconf/proxyconf.toml")
 USAGE, FAILED = 2, 1  # exit codes
 _LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
 
@@ -150,10 +150,9 @@ def with_sources(load: Load) -> Settings:
     """
     settings = load()
     if not settings.sources:
-        raise UsageError(
-            "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration"
-            f" file with -c; {DEFAULT_CONFIG} does not exist)"
-        )
+        from proxyconf.design import no_source  # noqa: PLC0415 - `status` and --help need not load it
+
+        raise UsageError(no_source(settings))
     return settings
 
 

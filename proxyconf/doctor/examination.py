@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxyconf import preview
 from proxyconf.app import socket_path, state_path
-from proxyconf.design import follow_one
+from proxyconf.design import follow_one, no_source
 from proxyconf.doctor.finding import Check, Finding, Findings, of_message, ok, warning, wrong
 from proxyconf.doctor.folders import certificate_folder, state_folder
 from proxyconf.doctor.nginx import nginx_checks
@@ -98,8 +98,7 @@ async def _configuration(settings: Settings) -> Findings:
         mend = 'set one of them, as "127.0.0.1:9180", or keep others away from the port'
         yield warning("configuration", f"{says}, endpoints and problems", mend)
     if not found.sources:
-        mend = "give --docker, --etcd URL, --consul URL or --file PATH, or a configuration file with -c"
-        yield wrong("configuration", "no source to follow", mend)
+        yield of_message("wrong", "configuration", no_source(settings))
     elif not found.mistakes:
         yield ok("configuration", _in_words(found.sources, found.templates))
 

@@ -128,6 +128,14 @@ def test_a_mistake_in_use(arguments: list[str], message: str) -> None:
     assert message in result.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "once", "render", "check", "plan"])
+def test_a_file_without_a_source_is_named(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text("[nginx]\nuser = 'nobody'\n")
+    said = call(command, "-c", str(file), "--state", str(tmp_path / "state")).stderr
+    assert said == f"proxyconf: {file} names no source (add [consul], [docker], [etcd] or [file])\n"
+
+
 def test_once(installed: Installed) -> None:
     result = call("once", *installed.arguments("log.format=json"))
     assert result.exit_code == 0
