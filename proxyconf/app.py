@@ -31,7 +31,7 @@ from proxyconf.resources.folder import Resources
 from proxyconf.routing import Reader
 from proxyconf.snapshot import merge
 from proxyconf.state import State
-from proxyconf.status import serving
+from proxyconf.status import ask_status, serving
 from proxyconf.supervisor import stop_on_signal
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ def state_path(settings: Settings) -> Path:
 def socket_path(settings: Settings) -> Path:
     """Return where the running program answers."""
     return settings.tables.status.socket or state_path(settings) / "status.sock"
+
+
+async def running(settings: Settings) -> int | None:
+    """Return the process id of the proxyconf that runs with the same state folder; None where none does."""
+    try:
+        return (await ask_status(socket_path(settings))).pid
+    except StateError:
+        return None
 
 
 async def run(

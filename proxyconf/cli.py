@@ -156,7 +156,7 @@ def render(load: Load, out: Path | None, timeout: str) -> None:
     """
     from proxyconf import preview  # noqa: PLC0415 - as in run
 
-    made = asyncio.run(preview.render(with_sources(load), timeout_s=seconds(timeout)))
+    made = asyncio.run(preview.render(with_sources(load, beside=True), timeout_s=seconds(timeout)))
     _say("error", *made.errors)
     _say("warning", *made.warnings)
     if out is None:
@@ -184,7 +184,7 @@ def check(load: Load) -> None:
     Exit codes: 0 all is well; 1 nginx is missing or refuses the file (one of host.d or
     location.d is only a warning: it is set aside); 2 a mistake in the configuration.
     """
-    _check(with_sources(load))
+    _check(with_sources(load, beside=True))
 
 
 def _check(settings: Settings) -> None:

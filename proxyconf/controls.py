@@ -30,7 +30,7 @@ def pause(load: Load, because: str) -> None:
     Examples:
       proxyconf pause
       proxyconf pause --because "moving the database until noon"
-      proxyconf plan                      what waits, as a diff
+      proxyconf plan --docker             what waits, as a diff (with the flags that run was given)
       proxyconf resume                    all of it is applied at once
 
     nginx serves on with what it has: for as long as its endpoints stay where they are, nobody notices. What

@@ -97,15 +97,21 @@ def follow_one(settings: Settings, table: SourceTable, resources: Resources) -> 
     return Followed(source, table.values, needs if has_keys(table) else _ALL, nginx)
 
 
-def no_source(settings: Settings) -> str:
-    """Return that *settings* name nothing to follow, and the mend."""
+def no_source(settings: Settings, running: int | None = None) -> str:
+    """Return that *settings* name nothing to follow, and the mend.
+
+    Args:
+        settings: Those without a source.
+        running: The proxyconf that runs with the same state folder, which has been told of one.
+    """
+    says = f"{settings.file} names no source" if settings.file else "no source to follow"
+    give = "give --docker, --etcd URL, --consul URL or --file PATH, or a configuration file with -c"
+    if running is not None:
+        return f"{says} ({give}, as was given to the one that runs: ps -o args= -p {running})"
     if settings.file:
         tables = [f"[{kind}]" for kind in kinds()]
-        return f"{settings.file} names no source (add {', '.join(tables[:-1])} or {tables[-1]})"
-    return (
-        "no source to follow (give --docker, --etcd URL, --consul URL or --file PATH, or a configuration file"
-        f" with -c; {DEFAULT_CONFIG} does not exist)"
-    )
+        return f"{says} (add {', '.join(tables[:-1])} or {tables[-1]})"
+    return f"{says} ({give}; {DEFAULT_CONFIG} does not exist)"
 
 
 def needs_of(resources: Resources) -> tuple[str, ...]:

@@ -142,17 +142,21 @@ def guarded(command: Callable[[], None]) -> None:
         sys.exit(USAGE if isinstance(exc, (UsageError, StateError)) else FAILED)
 
 
-def with_sources(load: Load) -> Settings:
+def with_sources(load: Load, *, beside: bool = False) -> Settings:
     """Read settings that have a source.
+
+    Args:
+        load: Reads them.
+        beside: Another proxyconf may run with the same ones, and is asked.
 
     Raises:
         UsageError: They have none, or a mistake.
     """
     settings = load()
     if not settings.sources:
-        from proxyconf.design import no_source  # noqa: PLC0415 - `status` and --help need not load it
+        from proxyconf import app, design  # noqa: PLC0415 - `status` and --help need not load it
 
-        raise UsageError(no_source(settings))
+        raise UsageError(design.no_source(settings, asyncio.run(app.running(settings)) if beside else None))
     return settings
 
 

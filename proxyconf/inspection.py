@@ -34,7 +34,7 @@ def doctor(load: Load, *, as_json: bool) -> None:
       proxyconf doctor --docker --json | jq '.findings[] | select(.level != "ok")'
 
     It looks at nginx, the sources, the state folder, certificates and ports, whether a proxyconf runs or not.
-    Run it as the same user, and in the same container.
+    Run it as the same user, in the same container, and with the flags of the one that runs.
 
     Exit codes: 0 nothing is wrong (there may be warnings); 1 something is; 2 a mistake in configuration or
     use.
@@ -85,7 +85,8 @@ def plan(load: Load, timeout: str) -> None:
       proxyconf plan --docker || proxyconf once --docker
 
     A unified diff of what is in place and what would be: the main file, each host and service, and templates.
-    What is set aside is told, too. Certificates and logins are named, and not shown.
+    What is set aside is told, too. Certificates and logins are named, and not shown. Beside a proxyconf that
+    runs, give the flags that it was given.
 
     Exit codes: 0 nothing would change; 1 a source does not answer, a template can't be rendered, or there is
     a mistake in configuration or use; 2 something would change.
@@ -93,7 +94,7 @@ def plan(load: Load, timeout: str) -> None:
     from proxyconf.difference import difference  # noqa: PLC0415 - only this command needs it
 
     try:
-        found = asyncio.run(difference(with_sources(load), timeout_s=seconds(timeout)))
+        found = asyncio.run(difference(with_sources(load, beside=True), timeout_s=seconds(timeout)))
     except ProxyconfError as exc:
         click.echo(f"proxyconf: {exc}", err=True)
         sys.exit(FAILED)

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from proxyconf import preview
-from proxyconf.app import socket_path, state_path
+from proxyconf.app import running, socket_path, state_path
 from proxyconf.design import follow_one, no_source
-from proxyconf.doctor.finding import Check, Finding, Findings, of_message, ok, warning, wrong
+from proxyconf.doctor.finding import Check, Finding, Findings, Level, of_message, ok, warning, wrong
 from proxyconf.doctor.folders import certificate_folder, state_folder
 from proxyconf.doctor.nginx import nginx_checks
 from proxyconf.doctor.sources import source_checks
@@ -98,7 +98,9 @@ async def _configuration(settings: Settings) -> Findings:
         mend = 'set one of them, as "127.0.0.1:9180", or keep others away from the port'
         yield warning("configuration", f"{says}, endpoints and problems", mend)
     if not found.sources:
-        yield of_message("wrong", "configuration", no_source(settings))
+        pid = await running(settings)
+        level: Level = "wrong" if pid is None else "warning"  # what runs has one, by flags that we lack
+        yield of_message(level, "configuration", no_source(settings, pid))
     elif not found.mistakes:
         yield ok("configuration", _in_words(found.sources, found.templates))
 

@@ -186,6 +186,9 @@ def test_a_plan_that_is_carried_out(keys: Keys) -> None:
     with serving(keys) as proxy:
         done = proxy.cli("plan")
         assert (done.returncode, done.stdout, done.stderr) == (0, "no files would change\n", "")
+        without = call("plan", "--state", str(proxy.state))
+        assert without.exit_code == 1
+        assert f"to the one that runs: ps -o args= -p {proxy.status().pid})" in without.stderr
         proxy.cli("pause")
         keys.put("services/web/1", "127.0.0.1:2")
         keys.put("routes/b", {"host": "b.test", "service": "web"})

@@ -158,6 +158,18 @@ async def test_beside_a_running_one(installed: Installed) -> None:
     assert found.startswith(f"warning: ask {socket}: ")
 
 
+async def test_without_the_flags_of_the_running_one(installed: Installed) -> None:
+    """It has a source, so that to lack one here is no mistake of the set-up."""
+    settings = replace(installed.settings(mode="none"), sources=())
+    *_, alone = await lines(settings, "configuration")
+    assert alone.startswith("wrong: no source to follow (give --docker")
+    installed.state.mkdir()
+    async with serving(installed.state / "status.sock", Scripted(), tables.Status()):
+        *_, beside = await lines(settings, "configuration")
+    assert beside.startswith("warning: no source to follow (give --docker")
+    assert beside.endswith(f"as was given to the one that runs: ps -o args= -p {os.getpid()})")
+
+
 @pytest.mark.needs("root")
 async def test_a_folder_that_is_closed_to_us(installed: Installed) -> None:
     """Nothing of what is in it is known, and nothing breaks."""
