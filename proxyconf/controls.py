@@ -101,7 +101,8 @@ def explain(load: Load, what: str, *, as_json: bool) -> None:
     said, and when, to the part of the configuration that nginx has proved: address and port and why those,
     options, health, rivals; or the reason why not, and the mend.
 
-    Exit codes: 0 it is served; 1 it is not, or nothing answers; 2 it is no question.
+    Exit codes: 0 it is served (a host without a path: at one of its paths); 1 it is not, or nothing
+    answers; 2 it is no question.
     """
     from proxyconf import app  # noqa: PLC0415 - as above
 

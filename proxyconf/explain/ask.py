@@ -62,4 +62,4 @@ def _explain(asked: str, known: Known) -> Explanation:
             f"explain {values.shown(asked)}: no container, no key and no service is called that, and it is no"
             f" host: {exc} (write HOST, HOST/PATH, a container, a key or a service)"
         ) from exc
-    return of_host(asked, host, slash + path or "/", known)
+    return of_host(asked, host, slash + path, known)

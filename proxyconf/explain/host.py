@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 def of_host(question: str, host: str, path: str, known: Known) -> Explanation:
-    """Answer for a canonical host and a path."""
+    """Answer for a canonical host and a path; "" for none: then it need not be the host's root."""
     routes = _of_host(host, known.snapshot.routes)
+    named, path = bool(path), path or "/"
     route = _taken(path, routes)
     if _is_challenge(path, route, known):
         return _of_challenge(question, host + path, known)
@@ -34,7 +35,14 @@ def of_host(question: str, host: str, path: str, known: Known) -> Explanation:
         default = "" if routes else _default_host(known)
         if default and default != host:
             return _of_default_host(question, host, default + path, known)
-        return _of_path(question, host, routes, known) if routes else of_unknown(question, host, known)
+        if not routes:
+            return of_unknown(question, host, known)
+        return (_of_path if named else _of_paths)(question, host, routes, known)
+    return _of_route(question, route, known)
+
+
+def _of_route(question: str, route: Route, known: Known) -> Explanation:
+    """Answer by the *route* that nginx takes."""
     verdict = judged(route, known)
     is_asked = passes_on(route) or known.snapshot.services.get(route.service)
     service = [service_link(route.service, [route], known)] if is_asked else []
@@ -92,6 +100,25 @@ def _of_removed(question: str, route: Route, known: Known) -> Explanation:
     verdict = of_removed(route, known)
     chain = (*named_links(route.host, known), *nginx_links(route, known))
     return Explanation(question=question, is_served=verdict.is_served, verdict=verdict.says, chain=chain)
+
+
+def _of_paths(question: str, host: str, routes: Sequence[Route], known: Known) -> Explanation:
+    """Answer for a host by all of its *routes*, none of which is for its root."""
+    rest = "no route is for its other paths"
+    if len(routes) == 1:
+        found = _of_route(question, routes[0], known)
+        return structs.replace(found, verdict=f"{found.verdict}; {rest}")
+    judgements = [(route, judged(route, known)) for route in routes]
+    served = [route.path for route, one in judgements if one.is_served]
+    whys = [one.says for _, one in judgements if not one.is_served]
+    says = [f"{routes[0].host} is served at {', '.join(served)}"] if served else []
+    links = [Link(what="route", says=one.says, is_bad=not one.is_served) for _, one in judgements]
+    return Explanation(
+        question=question,
+        is_served=bool(served),
+        verdict="; ".join([*says, *whys[:1], rest]),
+        chain=(*links, *named_links(host, known)),
+    )
 
 
 def _of_path(question: str, host: str, routes: Sequence[Route], known: Known) -> Explanation:

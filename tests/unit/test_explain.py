@@ -383,6 +383,32 @@ def test_a_path_that_nobody_has() -> None:
     ]
 
 
+def test_a_host_whose_root_nobody_has_is_told_by_its_paths() -> None:
+    """Who names no path asks for the host: it is served if one of its paths is."""
+    at = {"proxyconf.host": "a.test", "proxyconf.path": "/x"}
+    one = World(containers=(replace(WEB, labels=at),))
+    found = one.explain("a.test")
+    told = "a.test/x is served, since 2027-01-15 08:00:00; no route is for its other paths"
+    assert (found.is_served, found.verdict) == (True, told)
+    assert len(said(found, "endpoint")) == 1
+    assert not one.explain("a.test/").is_served
+
+    keys = {"routes/none": '{"host": "a.test", "path": "/y", "service": "none"}'}
+    found = replace(one, keys=keys).explain("a.test")
+    assert found.is_served
+    assert found.verdict.startswith("a.test is served at /x; a.test/y answers 503: no endpoint of service")
+    assert found.verdict.endswith("; no route is for its other paths")
+    served, empty = said(found, "route")
+    assert served.startswith("a.test/x is served, since ")
+    assert empty.startswith("a.test/y answers 503")
+
+    found = World(
+        (), keys={**keys, "routes/b": '{"host": "a.test", "path": "/z", "service": "none"}'}
+    ).explain("a.test")
+    assert not found.is_served
+    assert found.verdict.startswith("a.test/y answers 503: ")
+
+
 @pytest.mark.parametrize("question", ["web-1", "/web-1", "1111", "1" * 64])
 def test_a_container(question: str) -> None:
     answer = World().explain(question)
