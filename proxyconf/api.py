@@ -123,7 +123,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
             ``~ a.test (hsts)`` for an option, ``~ web 10.0.0.1:80 weight 1 -> 5``.
         more: How many changes there were besides.
         served_ms: From the arrival of the oldest change to the proof, in milliseconds; None where none
-            waited.
+            waited, or nothing of it was for nginx.
         steps_ms: What each step took, in milliseconds.
         reason: Why it failed.
     """

@@ -343,9 +343,8 @@ class Reconciler:
         """Save what is proved, and the listings it was made of."""
         proved = apply.proved
         if proved and (self._applied is None or self._applied.nonce != proved.nonce):
-            self._applied = Applied(
-                digest=proved.digest, nonce=proved.nonce, at=time.time(), owners=owners_of(snapshot)
-            )
+            digest, nonce, owners = proved.digest, proved.nonce, owners_of(snapshot)
+            self._applied = Applied(digest=digest, nonce=nonce, at=time.time(), owners=owners)
             await asyncio.to_thread(self._state.save_applied, self._applied)
         await asyncio.to_thread(self._save)
 
@@ -376,14 +375,16 @@ class Reconciler:
     def _done(self, result: str, reason: str, snapshot: Snapshot, steps: Steps) -> Pass:
         # what comes after the proof, tidying and saving, keeps nobody waiting
         now, apply = self._clock(), self._outfit.apply
-        end = apply.proved_at if apply and result == "applied" and "proof" in steps.seconds else now
+        is_proved = result == "applied" and "proof" in steps.seconds
+        end = apply.proved_at if apply and is_proved else now
+        since = self._since if is_proved or result != "applied" else None  # else nothing of it is for nginx
         return Pass(
             at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
             asked=tuple(sorted(self._asking)),
             changed=differences(self._served or Snapshot(), snapshot, self._problems(snapshot)),
-            served_ms=None if self._since is None else (end - self._since) * 1000,
+            served_ms=None if since is None else (end - since) * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},
             reason=reason,
         )
@@ -392,10 +393,5 @@ class Reconciler:
         self._board.snapshot_made(snapshot, self._problems(snapshot), self._intake.held())
 
     def _problems(self, snapshot: Snapshot) -> tuple[Problem, ...]:
-        apply = self._outfit.apply
-        return (
-            *self._intake.problems(),
-            *self._outfit.problems(),
-            *snapshot.problems,
-            *(apply.problems if apply else ()),
-        )
+        found = (*self._intake.problems(), *self._outfit.problems(), *snapshot.problems)
+        return (*found, *self._outfit.apply.problems) if self._outfit.apply else found

@@ -97,6 +97,20 @@ async def test_where_nothing_waited_no_time_is_told(tmp_path: Path) -> None:
     assert (done.asked, done.changed, done.served_ms) == (("look",), (), None)
 
 
+async def test_where_nothing_is_for_nginx_no_time_is_told(tmp_path: Path) -> None:
+    """As of an endpoint whose service no route leads to: it is noted, and nobody is served by it."""
+    house = House(tmp_path)
+    house.put(change(ONE, fresh=True), at=1)
+    async with house.running():
+        await asyncio.sleep(2)
+        house.apply.reloading = False
+        house.queue.put(change(TWO, fresh=True))
+        await asyncio.sleep(2)
+    done = house.board.status().history[-1]
+    assert (done.result, done.changed) == ("applied", (f"- web {ONE}", f"+ web {TWO}"))
+    assert done.served_ms is None
+
+
 async def test_a_host_that_lets_nobody_in_is_told_as_closed(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.apply.problems = (Problem("host", "web.test", "answers 503, for no certificate is for it"),)
