@@ -118,9 +118,11 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
         result: ``applied``, ``installed`` (no nginx runs), ``refused``, ``failed``.
         sources: Whose listings caused it.
         asked: What else did: ``start`` (of ours), ``configuration`` (read again), ``look`` (SIGHUP, with a
-            mistake in it), ``confirm``, ``resume``. With no source either it was nginx, or one of its files.
+            mistake in it), ``certificates`` (their folder's), ``confirm``, ``resume``. With no source either
+            it was nginx, or one of its files.
         changed: What came, went and is another, the first hundred: ``+ a.test/``, ``- web 10.0.0.1:80``,
-            ``~ a.test (hsts)`` for an option, ``~ web 10.0.0.1:80 weight 1 -> 5``.
+            ``~ a.test (hsts)`` for an option, ``~ a.test (certificate NAME)`` for another certificate, or a
+            renewed one, ``~ web 10.0.0.1:80 weight 1 -> 5``.
         more: How many changes there were besides.
         served_ms: From the arrival of the oldest change to the proof, in milliseconds; None where none
             waited, or nothing of it was for nginx.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxyconf.api import CertificateState
 from proxyconf.errors import (
     NotRunningError,
     RefusedError,
@@ -21,7 +20,7 @@ from proxyconf.errors import (
     UncheckedError,
 )
 from proxyconf.nginx.blame import conflicts
-from proxyconf.nginx.certificates import NO_CERTIFICATES, CertificateSet
+from proxyconf.nginx.certificates import NO_CERTIFICATES
 from proxyconf.nginx.control import last_word
 from proxyconf.nginx.nonce import is_nonce, new_nonce
 from proxyconf.nginx.part import parts_named
@@ -32,6 +31,7 @@ from proxyconf.verdicts import Verdicts
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from proxyconf.api import CertificateState
     from proxyconf.model import Problem, Snapshot
     from proxyconf.nginx.certificates import Certificates
     from proxyconf.nginx.control import Control, LogMark
@@ -100,7 +100,6 @@ class Apply:
         self._control = control
         self._prober = prober
         self._certificates = certificates
-        self._shown: tuple[CertificateSet, Sequence[CertificateState]] = CertificateSet(), ()
         self._verdicts = Verdicts(renderer)
         self._conflicts: tuple[Problem, ...] = ()
         self._good: Generation | None = None
@@ -134,16 +133,12 @@ class Apply:
     @property
     def certificates(self) -> Sequence[CertificateState]:
         """Return what hosts may be served with; the very same as long as there is nothing new."""
-        found = self._certificates.found
-        if self._shown[0] is not found:
-            self._shown = (
-                found,
-                [
-                    CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
-                    for one in found.by_name.values()
-                ],
-            )
-        return self._shown[1]
+        return self._certificates.found.states
+
+    @property
+    def recertified(self) -> tuple[str, ...]:
+        """Return the hosts that are to have another certificate than nginx proved."""
+        return self._verdicts.recertified
 
     def part_of(self, kind: str, name: str) -> Part | None:
         """Return a part that nginx serves; None where it serves none of that kind and name."""

@@ -378,12 +378,15 @@ class Reconciler:
         is_proved = result == "applied" and "proof" in steps.seconds
         end = apply.proved_at if apply and is_proved else now
         since = self._since if is_proved or result != "applied" else None  # else nothing of it is for nginx
+        recertified = apply.recertified if apply else ()
+        asked = self._asking | ({"certificates"} if recertified else set())
+        changed = differences(self._served or Snapshot(), snapshot, self._problems(snapshot))
         return Pass(
             at=time.time() - (now - end),
             result=result,
             sources=tuple(sorted(self._causes)),
-            asked=tuple(sorted(self._asking)),
-            changed=differences(self._served or Snapshot(), snapshot, self._problems(snapshot)),
+            asked=tuple(sorted(asked)),
+            changed=(*changed, *recertified),
             served_ms=None if since is None else (end - since) * 1000,
             steps_ms={name: round(seconds * 1000, 2) for name, seconds in steps.seconds.items()},
             reason=reason,

@@ -15,9 +15,10 @@ from proxyconf.nginx.blame import accused, guilty
 from proxyconf.nginx.control import first_complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from proxyconf.model import Snapshot
+    from proxyconf.nginx.certificates import CertificateSet
     from proxyconf.nginx.part import Part, PartKind
     from proxyconf.nginx.site import Renderer, Site
 
@@ -49,6 +50,8 @@ class Verdicts:
     Attributes:
         problems: What is set aside at present, or could not be written.
         additions: What operators add, from the next rendering on.
+        recertified: The hosts that have, or lose, a certificate that they were not proved with, as
+            `proxyconf.api.Pass.changed` tells it.
     """
 
     def __init__(
@@ -65,6 +68,9 @@ class Verdicts:
         self._refused: dict[str, tuple[str, float]] = {}  # part's file: reason, and when to forget it
         self._told: dict[str, str] = {}
         self._good: dict[tuple[str, str], Part] = {}
+        self.recertified: tuple[str, ...] = ()
+        self._certificates: CertificateSet | None = None
+        self._proved_certificates: CertificateSet | None = None
         self._latest: Site | None = None
         self._latest_by: Renderer | None = None
 
@@ -105,6 +111,10 @@ class Verdicts:
             site = renderer.render(snapshot, additions=self.additions, set_aside=aside, closed=closed)
         self.problems = (*site.problems, *refused.values())
         self._latest = site
+        # for most changes it is the very same set, and no host need be looked at
+        self._certificates = renderer.certificates
+        is_same = self._certificates is self._proved_certificates
+        self.recertified = () if is_same else tuple(_recertified(self._good, site.parts))
         return site
 
     def _put_aside(
@@ -149,6 +159,7 @@ class Verdicts:
         """Take the parts of the latest candidate for good ones."""
         if self._latest:
             self.trust(self._latest.parts)
+            self._proved_certificates = self._certificates
 
     def part_of(self, kind: str, name: str) -> Part | None:
         """Return a part that was proved last; None where none of that kind and name was."""
@@ -200,6 +211,20 @@ class Verdicts:
         what = "file" if part.kind == "operator" else part.kind
         where = f"{part.name}.ca.crt".removeprefix(".") if part.kind == "authority" else part.name
         return Problem(what, where, f"{REFUSES}{self._refused[part.file][0]} {instead}")
+
+
+def _recertified(good: Mapping[tuple[str, str], Part], parts: Iterable[Part]) -> Iterator[str]:
+    """Yield the hosts among *parts* with another certificate than in their *good* form."""
+    for part in parts:
+        before = good.get((part.kind, part.name)) if part.kind == "host" else None
+        if before and before.file != part.file and (now := _certificates(part)) != _certificates(before):
+            names = " and ".join(sorted(name for name, _ in now))
+            yield f"~ {part.name} ({f'certificate {names}' if names else 'no certificate'})"
+
+
+def _certificates(host: Part) -> set[tuple[str, str]]:
+    """Return the certificates that a *host* is served with, each by its name and its content's."""
+    return {(file.name, file.file) for file in host.files if file.kind == "certificate"}
 
 
 def _with_originals(text: str, site: Site) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
+
+from proxyconf.api import CertificateState
 
 DEFAULT = "default"
 """The name of the certificate for hosts without one."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proxyconf.model import Problem
     from proxyconf.nginx.part import Part
@@ -88,6 +91,14 @@ class CertificateSet:
         self._best: dict[str, Certificate] = {}
         for one in sorted(self.by_name.values(), key=_worth):
             self._best |= dict.fromkeys(one.names, one)
+
+    @cached_property
+    def states(self) -> Sequence[CertificateState]:
+        """The certificates, as status shows them."""
+        return [
+            CertificateState(name=one.name, file=one.where, names=one.names, not_after=one.not_after)
+            for one in self.by_name.values()
+        ]
 
     def best(self, host: str) -> Certificate | None:
         """Return the one that fits *host* best: by its own name before a wildcard, but rather a valid one."""

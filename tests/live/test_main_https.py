@@ -237,7 +237,9 @@ def test_a_renewed_certificate_is_served_and_half_a_renewal_is_not(site: Site) -
     assert site.ask("renewed.test").certificate == name_in(old)
     (site.certificates / "renewed.key").write_bytes(new.key)
     site.until("renewed.test", new)
-    site.proxy.until_status(lambda status: not status.problems, "nothing is wrong")
+    after = site.proxy.until_status(lambda status: not status.problems, "nothing is wrong")
+    (done,) = [one for one in after.history if "certificates" in one.asked]
+    assert done.changed == ("~ renewed.test (certificate renewed)",)
 
 
 def test_challenges_are_answered_by_http_alone(site: Site) -> None:

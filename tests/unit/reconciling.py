@@ -66,6 +66,7 @@ class ScriptedApply:
         self.proved: Generation | None = None
         self.proved_at = 0.0
         self.problems: tuple[Problem, ...] = ()
+        self.recertified: tuple[str, ...] = ()
         self.lingering = Lingering()
         self.certificates: tuple[CertificateState, ...] = ()
         self.certificates = ()

@@ -111,6 +111,17 @@ async def test_where_nothing_is_for_nginx_no_time_is_told(tmp_path: Path) -> Non
     assert done.served_ms is None
 
 
+async def test_certificates_are_told_as_a_cause(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.put(change(ONE), at=1)
+    async with house.running():
+        await asyncio.sleep(2)
+        house.apply.still, house.apply.recertified = False, ("~ web.test (certificate web)",)
+        await asyncio.sleep(6)
+    done = house.board.status().history[-1]
+    assert (done.asked, done.changed) == (("certificates",), ("~ web.test (certificate web)",))
+
+
 async def test_a_host_that_lets_nobody_in_is_told_as_closed(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.apply.problems = (Problem("host", "web.test", "answers 503, for no certificate is for it"),)

@@ -224,6 +224,36 @@ async def test_what_is_good_is_not_suspected(verdicts: Verdicts) -> None:
     assert [problem.where for problem in verdicts.problems] == ["b.test"]
 
 
+class TestCertificates:
+    """Hosts that have another one are told, each until it is proved."""
+
+    hosts = snapshot(on_https("a.test"), on_https("other.test"), web="10.0.0.1:80")
+
+    def renewed(self, *names: str, gone: str = "") -> CertificateSet:
+        """Return the certificates with others in the place of those with *names*, and without *gone*."""
+        made = certificates().without({name: make_part("certificate", name, b"new") for name in names})
+        return made.without({gone: None}) if gone else made
+
+    def test_hosts_with_another_one_are_told(self) -> None:
+        listen = Listen(http=(ListenAddress(":80"),), https=(ListenAddress(":443"),))
+        renderer = Renderer(dialect(listen=listen, tls=Tls(certificates=FOLDER)))
+        verdicts = Verdicts(lambda: renderer)
+
+        def told(found: CertificateSet) -> tuple[str, ...]:
+            renderer.certificates = found
+            verdicts.render(self.hosts)
+            return verdicts.recertified
+
+        assert told(certificates()) == (), "they are new themselves"
+        verdicts.proved()
+        assert told(self.renewed()) == (), "it is the same, read again"
+        renewed = self.renewed("other")
+        assert told(renewed) == told(renewed) == ("~ other.test (certificate other)",)
+        verdicts.proved()
+        assert told(renewed) == ()
+        assert told(self.renewed("other", gone="a.test")) == ("~ a.test (no certificate)",)
+
+
 class TestAuthorities:
     """Whose certificates clients may show, where nginx does not take that."""
 
