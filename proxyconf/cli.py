@@ -181,8 +181,8 @@ def check(load: Load) -> None:
     Example:
       proxyconf check -c /etc/proxyconf/proxyconf.toml
 
-    Exit codes: 0 all is well; 1 nginx is missing or refuses the file (one of host.d or
-    location.d is only a warning: it is set aside); 2 a mistake in the configuration.
+    Exit codes: 0 all is well; 1 nginx is missing or refuses the file (one of host.d or location.d is
+    only a warning, and so is a certificate: it is set aside); 2 a mistake in the configuration.
     """
     _check(with_sources(load, beside=True))
 
@@ -201,7 +201,7 @@ def _check(settings: Settings) -> None:
         click.echo(f"templates: {found.templates}")
     if settings.tables.nginx.mode != "none":
         site = asyncio.run(preview.check_site(settings))
-        _say("warning", *site.problems)
+        _say("warning", *site.certificates, *site.problems)
         if site.nginx:
             click.echo(f"nginx: {site.nginx}")
         click.echo(f"site: {site.site}")

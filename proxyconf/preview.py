@@ -265,11 +265,13 @@ class SiteCheck:
         nginx: What it is, in words; "" where that is not known.
         site: What it takes, in words.
         problems: What is set aside for that, or asked for and not done.
+        certificates: What is amiss with them, and keeps nginx from nothing else.
     """
 
     nginx: str
     site: str
     problems: Sequence[Problem]
+    certificates: Sequence[Problem]
 
 
 async def check_site(settings: Settings) -> SiteCheck:
@@ -292,6 +294,7 @@ async def check_site(settings: Settings) -> SiteCheck:
         nginx=f"{build.flavour} {'.'.join(map(str, build.version))}" if build else "",
         site=f"nginx takes it ({routes if count else 'without routes'})",
         problems=problems,
+        certificates=nginx.certificates.found.problems,
     )
 
 

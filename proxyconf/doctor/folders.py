@@ -10,6 +10,7 @@ from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning,
 from proxyconf.errors import StateError
 from proxyconf.groups import undo
 from proxyconf.nginx.reach import open_certificates
+from proxyconf.report import age
 from proxyconf.state import State
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _STATE, _CERTIFICATES = "state", "certificates"
 _FULL_BYTES = 4 << 20  # a generation of 10,000 endpoints, written twice
 _LITTLE_BYTES = 64 << 20
 _FEW_INODES = 1_000
-_DAY_S = 86_400
 
 
 async def state_folder(path: Path) -> Findings:
@@ -100,9 +100,16 @@ def _certificates(path: Path, now: float) -> Iterator[Finding]:
 def _in_words(path: Path, found: CertificateSet, now: float) -> Finding:
     good = sorted((one.not_after, one.name) for one in found.by_name.values() if one.is_good)
     if not good:
-        mend = "put NAME.crt and NAME.key into it for each; until then all is http"
-        return warning(_CERTIFICATES, f"{path} has none that is good", mend)
+        return warning(_CERTIFICATES, f"{path} has none that is good", _without_good(found))
     end, name = good[0]
     count = "1 is good" if len(good) == 1 else f"{len(good)} are good"
-    days = int((end - now) // _DAY_S)
-    return ok(_CERTIFICATES, f"{path}: {count}; the first to end is {name}, in {days} days")
+    return ok(_CERTIFICATES, f"{path}: {count}; the first to end is {name}, {age(end - now)} from now")
+
+
+def _without_good(found: CertificateSet) -> str:
+    """Return what can be done where none is good, and what hosts have until then."""
+    if found.by_name:
+        return "renew them; until then their hosts go on with these, and http is sent to https"
+    if found.problems:
+        return "mend those; until then hosts go on with what they had before, or with http"
+    return "put NAME.crt and NAME.key into it for each; until then all is http"

@@ -80,7 +80,8 @@ class CertificateFolder:
         if stamps is None:
             certificates = list(self.found.by_name.values())
             authorities = self.found.authorities
-            why = "can't be listed; what was there before still counts (is it there, and may we read it?)"
+            kept = "; what was there before still counts" if certificates else "; all hosts are without one"
+            why = f"can't be listed{kept} (is it there, and may we read it?)"
             problems.append(Problem("folder", str(self._path), why))
         else:
             pairs = self._pairs(stamps, problems)
@@ -252,7 +253,8 @@ def _load_chain(text: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text)
     except Exception as exc:  # as above
-        raise BadValueError("is no certificate in PEM (it begins with -----BEGIN CERTIFICATE-----)") from exc
+        why = "is no certificate in PEM (it should begin with -----BEGIN CERTIFICATE-----)"
+        raise BadValueError(why) from exc
 
 
 def _load_key(text: bytes) -> PrivateKeyTypes:

@@ -75,7 +75,7 @@ def test_authorities_of_clients_certificates(tmp_path: Path) -> None:
     assert unlabelled(of_all.text.decode()).encode() == B.certificate
     assert of_a.file.startswith("a-")
     (why,) = whys(found)
-    assert why.startswith("is no certificate in PEM (it begins with -----BEGIN CERTIFICATE-----)")
+    assert why.startswith("is no certificate in PEM (it should begin with -----BEGIN CERTIFICATE-----)")
 
 
 def test_without_other_names_the_common_name_counts(tmp_path: Path) -> None:

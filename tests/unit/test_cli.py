@@ -213,6 +213,21 @@ def test_render_that_gets_no_answer(installed: Installed) -> None:
     assert re.fullmatch(r"proxyconf: .*sites\.toml.*\n", result.stderr)
 
 
+def test_check_looks_at_certificates(installed: Installed) -> None:
+    """What is amiss with them keeps nothing from running, so it is no mistake."""
+    folder = installed.path / "certs"
+    tls = f"nginx.tls.certificates={folder}"
+    result = call("check", *installed.arguments(tls))
+    why = "can't be listed; all hosts are without one (is it there, and may we read it?)"
+    assert (result.exit_code, result.stderr) == (0, f"warning: folder {folder}: {why}\n")
+    folder.mkdir()
+    (folder / "a.crt").write_text("nonsense")
+    (folder / "a.key").write_text("nonsense")
+    result = call("check", *installed.arguments(tls))
+    why = "is no certificate in PEM (it should begin with -----BEGIN CERTIFICATE-----)"
+    assert (result.exit_code, result.stderr) == (0, f"warning: certificate {folder}/a.crt: {why}\n")
+
+
 def test_check(installed: Installed) -> None:
     result = call("check", *installed.arguments())
     assert result.exit_code == 0

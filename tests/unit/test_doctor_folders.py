@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxyconf.doctor.folders import certificate_folder, room, state_folder
+from proxyconf.api import CertificateState
+from proxyconf.doctor.folders import _in_words, certificate_folder, room, state_folder
 from proxyconf.groups.undo import Undo
+from proxyconf.nginx.certificates import Certificate, CertificateSet
+from proxyconf.nginx.part import make_part
+from proxyconf.report import _certificate_line
 from proxyconf.state import State
 from tests.unit.made_certificates import DAY_S, NOW, make_pair
 
@@ -139,21 +143,50 @@ async def test_good_certificates(tmp_path: Path) -> None:
     begin = time.time()
     make_pair("a.test", begin=begin - DAY_S, end=NOW + 400 * DAY_S).put(tmp_path, "a")
     assert await certificates(tmp_path) == [
-        ("ok", f"{tmp_path}: 1 is good; the first to end is a, in 400 days")
+        ("ok", f"{tmp_path}: 1 is good; the first to end is a, 400 d from now")
     ]
     make_pair("b.test", begin=begin - DAY_S, end=NOW + 300 * DAY_S).put(tmp_path, "b")
     (tmp_path / "c.crt").write_text("nonsense")
     missing = f"{tmp_path}/c.key: No such file or directory"
     assert await certificates(tmp_path) == [
         ("warning", f"{tmp_path}/c.crt: can't be read: {missing} (is it there, and may we?)"),
-        ("ok", f"{tmp_path}: 2 are good; the first to end is b, in 300 days"),
+        ("ok", f"{tmp_path}: 2 are good; the first to end is b, 300 d from now"),
     ]
 
 
 async def test_no_certificates(tmp_path: Path) -> None:
-    (found,) = await certificates(tmp_path)
-    assert found[0] == "warning"
-    assert found[1].startswith(f"{tmp_path} has none that is good (put NAME.crt and NAME.key into it")
+    none = f"{tmp_path} has none that is good"
+    assert await certificates(tmp_path) == [
+        ("warning", f"{none} (put NAME.crt and NAME.key into it for each; until then all is http)")
+    ]
+    (tmp_path / "a.crt").write_text("nonsense")
+    *_, found = await certificates(tmp_path)
+    mend = "(mend those; until then hosts go on with what they had before, or with http)"
+    assert found == ("warning", f"{none} {mend}")
+
+
+async def test_only_certificates_that_have_expired(tmp_path: Path) -> None:
+    """They are served with, nevertheless."""
+    make_pair("a.test", begin=0, end=DAY_S).put(tmp_path, "a")
+    mend = "renew them; until then their hosts go on with these, and http is sent to https"
+    assert await certificates(tmp_path) == [
+        ("warning", f"{tmp_path}/a.crt: has expired on 1970-01-02 00:00 UTC (renew it)"),
+        ("warning", f"{tmp_path} has none that is good ({mend})"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "says"),
+    [
+        pytest.param(29.9 * DAY_S, "30 d", id="days"),
+        pytest.param(DAY_S / 2 + 60, "12 h", id="hours"),
+    ],
+)
+def test_what_is_left_is_told_as_in_status(left_s: float, says: str) -> None:
+    good = Certificate("a", "/c/a.crt", ("a.test",), NOW, NOW + left_s, make_part("certificate", "a", b""))
+    one = CertificateState(name="a", file=good.where, names=good.names, not_after=good.not_after)
+    assert _certificate_line(one, NOW).endswith(f", {says} from now")
+    assert _in_words(Path("/c"), CertificateSet([good]), NOW).says.endswith(f" is a, {says} from now")
 
 
 async def test_no_folder_of_certificates(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def test_check_of_a_new_installation(installed: Installed) -> None:
     settings = installed.settings()
     assert preview.read(settings) == preview.Reading(["file"], templates=0, mistakes=[], warnings=[])
     found = await preview.check_site(settings)
-    assert found == preview.SiteCheck("nginx 1.22.1", "nginx takes it (without routes)", ())
+    assert found == preview.SiteCheck("nginx 1.22.1", "nginx takes it (without routes)", (), ())
     assert not installed.state.exists()
 
 

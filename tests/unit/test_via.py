@@ -170,7 +170,7 @@ async def test_a_check_is_made_in_the_shared_folder(engine: NginxEngine, tmp_pat
         await preview.check_site(wanted)
     (tmp_path / "state" / "nginx").mkdir(parents=True)
     found = await preview.check_site(wanted)
-    assert found == preview.SiteCheck("nginx 1.27.4", "nginx takes it (without routes)", ())
+    assert found == preview.SiteCheck("nginx 1.27.4", "nginx takes it (without routes)", (), ())
     assert asked[-1].startswith(f"{tmp_path}/state/nginx/proxyconf-check-")
     assert list((tmp_path / "state" / "nginx").iterdir()) == []
 
