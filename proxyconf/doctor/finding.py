@@ -63,9 +63,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-def ok(what: str, says: str) -> Finding:
+def ok(what: str, says: str, mend: str = "") -> Finding:
     """Return that something is well."""
-    return Finding(level="ok", what=what, says=says)
+    return Finding(level="ok", what=what, says=says, mend=mend)
 
 
 def warning(what: str, says: str, mend: str = "") -> Finding:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning, wrong
-from proxyconf.errors import StateError
+from proxyconf.files import user_name
 from proxyconf.groups import undo
 from proxyconf.nginx.reach import open_certificates
 from proxyconf.report import age
@@ -33,10 +34,10 @@ async def state_folder(path: Path) -> Findings:
 
 def _state(path: Path) -> Iterator[Finding]:
     there = next(folder for folder in (path, *path.parents) if _may(folder, os.F_OK))
-    try:
-        State(path).refuse_root()
-    except StateError as exc:
-        yield of_message("warning", _STATE, str(exc))
+    if os.geteuid() == 0 and (user := State(path).user()) != 0:
+        name = user_name(user)
+        mend = f"for that one's own view: sudo -u {shlex.quote(name)} proxyconf doctor, with the same flags"
+        yield ok(_STATE, f"{path} is of the user {name}, and we are root, who may more", mend)
     if not there.is_dir():
         yield wrong(_STATE, f"{there} is no folder", "set another [state] dir")
         return

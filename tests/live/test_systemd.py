@@ -149,6 +149,13 @@ def test_it_follows_and_logs_with_levels(running: Machine) -> None:
     assert "state: applied" in running.proxyconf("status")
 
 
+def test_root_is_told_that_all_is_well(running: Machine) -> None:
+    """That the unit has a user of its own is no reason to warn."""
+    found = json.loads(running.proxyconf("doctor", "--json"))["findings"]
+    assert [one for one in found if one["level"] != "ok"] == []
+    assert "/var/lib/proxyconf is of the user proxyconf, and we are root" in str(found)
+
+
 def test_a_kill_stops_nobody_from_being_served(running: Machine) -> None:
     before, pid = int(running.show(OURS, "NRestarts")), running.show(OURS, "MainPID")
     running.run("kill", "-9", pid)
