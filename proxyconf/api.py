@@ -25,7 +25,7 @@ class SourceState(msgspec.Struct, kw_only=True):
         listed_at: Unix time of the newest listing; None before the first of this run.
         revision: Of that listing.
         entries: Keys or containers in it.
-        reason: Why it is lost.
+        reason: Why it is lost, or why it is not asked for anything.
         held: Why its newest listing does not count; the one before it does, until ``proxyconf confirm``.
     """
 

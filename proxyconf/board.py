@@ -23,7 +23,7 @@ from proxyconf.api import (
     Status,
     TemplateState,
 )
-from proxyconf.model import Problem, Snapshot
+from proxyconf.model import UNASKED, Problem, Snapshot
 from proxyconf.since import Since
 
 if TYPE_CHECKING:
@@ -165,9 +165,12 @@ class Board:
         source.entries = len(listing.keys) + len(listing.pairs) + len(listing.containers)
         source.revision, source.listed_at = listing.revision, now
         if source.state != "watching":
-            source.state, source.since, source.reason = "watching", now, ""
+            source.state, source.since, source.reason = "watching", now, UNASKED if listing.unasked else ""
             self.moved.set()
-            log.info("source.listed", source=source.name, entries=source.entries)
+            if listing.unasked:
+                log.info("source.passed_over", source=source.name, reason=UNASKED)
+            else:
+                log.info("source.listed", source=source.name, entries=source.entries)
 
     def source_lost(self, name: str, reason: str) -> None:
         """Note that a source is gone; its last listing counts on."""

@@ -318,6 +318,7 @@ def _do(read: Callable[[], confd.Asked]) -> None:
         return settings
 
     asked = read()
+    asked.look_for_folder()
     set_up(asked.settings.tables.log)
     if asked.check:
         _check(asked.settings)

@@ -117,6 +117,10 @@ class Reach:
     published: bool = False
 
 
+UNASKED = "no route or template wants a key of it, so it is not asked"
+"""What is to be said of the source of a listing that is `unasked`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The COMPLETE content of one source at one revision: keys, or containers.
@@ -144,6 +148,7 @@ class Listing:
         last_good: Key to the entry that counts in place of a bad one. No source knows it: it is noted for the
             next run when the listing is saved.
         needs: The key prefixes that the source was asked for; noted when it arrives.
+        unasked: Nobody wants anything of it, so that the store was not asked, and may not even be there.
     """
 
     source: str
@@ -162,6 +167,7 @@ class Listing:
     urgent: bool = False
     last_good: Mapping[str, Entry] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    unasked: bool = False
 
     def was_asked_for(self, need: str) -> bool:
         """Tell whether all is in it that the source has of the key prefix *need*."""

@@ -46,6 +46,16 @@ class Asked:
     check: bool = False
     timeout_s: float = _ONETIME_S
 
+    def look_for_folder(self) -> None:
+        """Look whether the folder of resources is there; one that goes later is no order to forget them.
+
+        Raises:
+            UsageError: It is not, and is not just the usual one, which nobody has named.
+        """
+        folder = self.settings.tables.confd.dir
+        if str(folder) != CONFDIR and not folder.is_dir():
+            raise UsageError(f"-confdir {folder}: no such folder (the one with conf.d and templates in it)")
+
 
 def read(parameters: Mapping[str, object], word: str, environment: Mapping[str, str]) -> Asked:
     """Return what is asked for.

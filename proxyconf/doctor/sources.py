@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxyconf.doctor.finding import Check, Findings, of_message, ok
 from proxyconf.errors import SourceError
+from proxyconf.model import UNASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,8 @@ async def answers(source: Source, *, attempts: int) -> Findings:
             yield of_message("warning", source.name, str(exc))
         else:
             took_ms = 1000 * (time.perf_counter() - started)
-            yield ok(source.name, f"{_content(listing)}, listed in {took_ms:.0f} ms")
+            says = f"{_content(listing)}, listed in {took_ms:.0f} ms"
+            yield ok(source.name, UNASKED if listing.unasked else says)
             for problem in listing.problems:
                 if problem.what == "source":
                     yield of_message("warning", source.name, problem.why)

@@ -41,7 +41,7 @@ class Resources:
     Attributes:
         resources: Our own tables' first, then those of the files, in lexical order of their paths.
         problems: What was set aside, each with its mend.
-        warnings: What was passed over in resources that count.
+        warnings: What was passed over in tables.
     """
 
     resources: tuple[Resource, ...] = ()
@@ -154,6 +154,7 @@ class _Reader:
                 " configuration, [etcd] or [consul] for example: templates see the keys of all sources)",
             )
             return
+        self._pass_over(file, table)  # also where it can't be used: a key that is missing may be misspelt
         # confd does not tell Src from src
         known = {key.lower(): value for key, value in table.items() if key.lower() in KEYS}
         try:
@@ -163,6 +164,8 @@ class _Reader:
             self._set_aside(file.at(re.split(r"\W", why, maxsplit=1)[0]), why)
             return
         self._add(resource, file)
+
+    def _pass_over(self, file: _File, table: Mapping[str, Any]) -> None:
         for key in table:
             if key.lower() not in KEYS:
                 why = _NOT_HERE.get(key.lower()) or f"unknown, so it was passed over ({spelling(key, KEYS)})"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -185,7 +186,7 @@ class ConsulSource:
         """
         mirror = Mirror(self.name, self._scope, self.policy.datacenter)
         if not self._scope.parts:
-            yield mirror.listing()
+            yield replace(mirror.listing(), unasked=True)
             await asyncio.Event().wait()  # for ever: nothing is wanted that could change
         server, clock, since = await self.servers.next(), asyncio.get_running_loop().time, 0
         async with connect(server, await self.read_secrets(server), self._terms) as client:

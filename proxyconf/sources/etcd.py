@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -154,7 +155,7 @@ class EtcdSource:
         settings, ranges, clock = self.policy, self._ranges, asyncio.get_running_loop().time
         mirror = Mirror(self.name, settings.prefix, self._needs)
         if not ranges:
-            yield mirror.listing()
+            yield replace(mirror.listing(), unasked=True)
             await asyncio.Event().wait()
         server = await self.servers.next()
         connection = connect(

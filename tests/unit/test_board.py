@@ -22,7 +22,7 @@ from proxyconf.api import (
 )
 from proxyconf.board import Board
 from proxyconf.held import Held
-from proxyconf.model import Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
+from proxyconf.model import UNASKED, Change, Container, Endpoint, Idle, Listing, Problem, Route, Snapshot
 from proxyconf.options import LocationOptions, Options
 from proxyconf.routing import Reader
 from tests.unit.fakes import addresses, listing
@@ -95,6 +95,13 @@ def test_a_source_that_lists(board: Board, logs: list[MutableMapping[str, object
         {"event": "source.listed", "source": "etcd", "entries": 2, "log_level": "info"},
         {"event": "source.listed", "source": "docker", "entries": 3, "log_level": "info"},
     ]
+
+
+def test_a_source_of_which_nothing_is_wanted(board: Board, logs: list[MutableMapping[str, object]]) -> None:
+    """It may not even be there, so it is not said to have listed anything."""
+    board.source_listed(Change(Listing("etcd", unasked=True)))
+    assert (board.status().sources[0].state, board.status().sources[0].reason) == ("watching", UNASKED)
+    assert logs == [{"event": "source.passed_over", "source": "etcd", "reason": UNASKED, "log_level": "info"}]
 
 
 def test_a_source_that_is_lost_and_found(board: Board, logs: list[MutableMapping[str, object]]) -> None:

@@ -196,7 +196,7 @@ async def test_templates_only(consul: ScriptedConsul) -> None:
 async def test_nothing_is_wanted(consul: ScriptedConsul) -> None:
     """Then Consul is not even asked, and need not be there."""
     async with watching(consul, prefix="") as listings:
-        assert await anext(listings) == Listing("consul", place="consul key '{key}'")
+        assert await anext(listings) == Listing("consul", place="consul key '{key}'", unasked=True)
         news = following(listings)
         await asyncio.wait({news}, timeout=0.05)
         assert not news.done()

@@ -57,6 +57,11 @@ async def test_a_source_that_answers(tmp_path: Path) -> None:
     assert found.startswith("ok: 1 key, listed in ")
 
 
+async def test_a_source_of_which_nothing_is_wanted() -> None:
+    (found, *_) = await looked_at("etcd", endpoints=["http://127.0.0.1:1"], prefix="")
+    assert found == "ok: no route or template wants a key of it, so it is not asked"
+
+
 async def test_a_source_with_nothing_in_it(tmp_path: Path) -> None:
     (found,) = await looked_at("file", path=[str(tmp_path)])
     assert found.startswith("ok: nothing is in it, listed in ")

@@ -137,7 +137,7 @@ async def test_where_no_key_is_wanted_nothing_is_asked() -> None:
     """It is known to be empty; to watch it is to wait, whoever is at the endpoint."""
     source = open_source(SourceTable("etcd", "etcd.lab", {"endpoints": "127.0.0.1:1", "prefix": ""}, "test"))
     async with aclosing(source.watch()) as listings:
-        assert await anext(listings) == Listing("etcd.lab", place="etcd.lab key '{key}'")
+        assert await anext(listings) == Listing("etcd.lab", place="etcd.lab key '{key}'", unasked=True)
         coming = asyncio.ensure_future(anext(listings))
         assert not (await asyncio.wait({coming}, timeout=0.05))[0]
         coming.cancel()

@@ -59,6 +59,15 @@ def test_our_own_tables_come_first_and_files_in_lexical_order(tmp_path: Path) ->
     assert resources.resources[1].place == f"{tmp_path}/conf.d/.hidden.toml"
 
 
+def test_a_key_that_is_missing_may_be_misspelt(tmp_path: Path) -> None:
+    text = resource("a").replace("src", "srcc")
+    missing, misspelt = texts(tmp_path, found(tmp_path, {"a.toml": text}))
+    assert missing.startswith("template conf.d/a.toml: src: is missing (")
+    assert misspelt == (
+        "template conf.d/a.toml:2: srcc: unknown, so it was passed over (did you mean 'src'?)"
+    )
+
+
 def test_files_are_found_behind_links_and_folders_are_not(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/one.toml").write_text(resource("one"))
