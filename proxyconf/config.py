@@ -15,7 +15,7 @@ import tomli
 
 from proxyconf.errors import UsageError
 from proxyconf.tables import Table, Tables
-from proxyconf.values import spelling
+from proxyconf.values import spelling, toml_hint, type_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -150,7 +150,7 @@ def convert(values: Mapping[str, Any], into: type[T], place: str) -> T:
             key, reason = f"{key}.{missing[1]}".lstrip("."), "is missing"
         elif "enum value" in reason and (choices := _choices(into, key)):
             reason += f" (one of: {', '.join(map(str, choices))})"
-        raise UsageError(f"{place}: {key or 'value'}: {reason[:1].lower()}{reason[1:]}") from exc
+        raise UsageError(f"{place}: {key or 'value'}: {type_reason(reason)}") from exc
 
 
 def _choices(into: Any, key: str) -> tuple[object, ...]:  # noqa: ANN401 - any annotation
@@ -167,7 +167,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise UsageError(f"read {path}: {exc.strerror} (name the file with --config)") from exc
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"read {path}: {exc}") from exc
+        raise UsageError(f"read {path}: {exc} ({toml_hint(exc) or 'is it TOML?'})") from exc
 
 
 def _from_environment(

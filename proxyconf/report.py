@@ -148,7 +148,7 @@ def sections(status: Status, now: float) -> Iterator[Section]:
     sources = sorted(status.sources, key=lambda one: one.state == "watching" and not one.held)
     yield Section("sources", [_source_line(source, now) for source in sources])
     if status.nginx.mode != "none":
-        wish = "" if status.state == "applied" else ", as they should be"
+        wish = "" if status.state == "applied" else ", as asked for; nginx may not serve all of them yet"
         routes = [_route_line(route) for route in sorted(status.routes, key=_is_well_routed)]
         yield Section(f"routes ({len(routes)}{wish})", routes)
     by_end = sorted(status.certificates, key=lambda one: one.not_after)

@@ -40,12 +40,25 @@ _ADDRESS = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]+)")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _HSTS = re.compile(r"max-age=([0-9]{1,10})|(includesubdomains)|(preload)", re.IGNORECASE)
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# msgspec's words for a value of another type than its key wants
+_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=|>|<) (\S+)")
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_WRITE = {
+    "bool": "write true or false, without quotes",
+    "int": "write a number, without quotes",
+    "float": "write a number, without quotes",
+    "str": "write a text, in quotes",
+    "array": 'write a list: ["one", "two"]',
+}
+_TYPE = re.compile(rf"expected ({'|'.join(_WRITE)})(?:, got .*)?")
 
 
 def shown(value: object) -> str:
     """Return *value* as a message shows it: by repr, on one line, shortened to some 80 characters."""
     # cut first, for it may be megabytes
     text = repr(value[: _SHOWN + 1] if isinstance(value, str | bytes) else value)
+    if isinstance(value, str) and value[: _SHOWN + 1].isprintable():
+        text = text.replace(r"\\", "\\")  # a regular expression is shown as it was written
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]}...{text[-1]}"
 
 
@@ -60,6 +73,20 @@ def spelling(word: str, known: Iterable[str]) -> str:
         likely = max(words, key=lambda one: difflib.SequenceMatcher(None, one, given).ratio())
         return f"did you mean {likely!r}?"
     return "known: " + ", ".join(sorted(words))
+
+
+def type_reason(reason: str) -> str:
+    """Return why a value is not of its type, with the mend, from what msgspec says of it."""
+    if found := _BOUND.fullmatch(reason):
+        return f"must be {_BOUNDS[found[1]]} {float(found[2]):g}"
+    plain = (reason[:1].lower() + reason[1:]).replace("`", "")
+    found = _TYPE.fullmatch(plain)
+    return f"{plain} ({_WRITE[found[1]]})" if found else plain
+
+
+def toml_hint(error: Exception) -> str:
+    """Return what may be the matter with a text that the parser refuses as TOML; "" where nobody knows."""
+    return "is a quote not closed?" if r"Illegal character '\n'" in str(error) else ""
 
 
 def host(text: str) -> str:
@@ -209,6 +236,7 @@ def _host_hint(rest: str) -> str:
     if rest.startswith("[") or rest.count(":") > 1:
         return "no IPv6 address is a host: write a name; [nginx] default_host has what is asked for by none"
     hints = {
+        ",": "one name: a second one takes a second route",
         ":": "without a port",
         "/": "without scheme and path",
         "*": "* only as the whole first part: *.example.com",

@@ -11,7 +11,7 @@ import tomli
 from proxyconf.confd.flags import BY_KEY, BY_SPELLING, FLAGS, Flag, Kind
 from proxyconf.errors import UsageError
 from proxyconf.units import Duration
-from proxyconf.values import shown
+from proxyconf.values import shown, toml_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,7 +146,7 @@ def from_file(path: Path) -> File:
     except OSError as exc:
         raise UsageError(f"read {path}: {exc.strerror} (may we read it?)") from exc
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"read {path}: {exc} (is it TOML?)") from exc
+        raise UsageError(f"read {path}: {exc} ({toml_hint(exc) or 'is it TOML?'})") from exc
     top = {key.lower(): value for key, value in found.items()}
     is_resource = isinstance(top.pop("template", None), dict)
     if is_resource and isinstance(top.get("backend"), dict):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from proxyconf.doctor.clock import agreement
 from proxyconf.doctor.finding import Finding, Findings, of_message, ok, warning, wrong
 from proxyconf.errors import CommandError
+from proxyconf.files import user_name
 from proxyconf.nginx.container import Inspected, read_inspected
 from proxyconf.nginx.engine_api import AbsentError, EngineApi, ForbiddenError
 from proxyconf.nginx.in_container import Finder
@@ -116,21 +117,29 @@ def socket_findings(name: str, path: Path, who: Who, *, denied: bool) -> tuple[F
         found = path.stat()
     except OSError:
         return ()
-    group = str(found.st_gid)
-    with suppress(KeyError):
-        group = f"{grp.getgrgid(found.st_gid).gr_name} ({group})"
-    whose = f"{path}: mode {stat.S_IMODE(found.st_mode):04o}, of user {found.st_uid} and group {group}"
-    ours = f"we are user {who.user} with the groups {', '.join(map(str, sorted(who.groups)))}"
+    group = _group(found.st_gid)
+    mode, owner = stat.S_IMODE(found.st_mode), user_name(found.st_uid)
+    whose = f"{path}: mode {mode:04o}, of user {owner} and group {group}"
+    ours = f"we are user {user_name(who.user)} with the groups {', '.join(map(_group, sorted(who.groups)))}"
     if not denied:
         return (ok(name, f"{whose}; {ours}"),)
     if not _mode_lets(found, who):
-        mend = f"usermod -aG {found.st_gid} for our user; a container: group_add, --group-add {found.st_gid}"
+        join = f"usermod -aG {group} {user_name(who.user)}, and start anew"
+        mend = f"{join}; a container: group_add, --group-add {found.st_gid}"
         return (wrong(name, f"{whose}; {ours}, so it is closed to us", mend),)
     if who.label in _UNCONFINED:
         return (wrong(name, f"{whose}; {ours}, and yet it is closed to us", "may we enter its folder?"),)
     mend = "give our container --security-opt label=disable, or label=type:container_runtime_t"
     says = f"{whose}; its mode lets us in, but SELinux or AppArmor does not: {who.label}"
     return (wrong(name, says, mend),)
+
+
+def _group(gid: int) -> str:
+    """Return what a group is called; its number where it has no name."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _mode_lets(found: os.stat_result, who: Who) -> bool:

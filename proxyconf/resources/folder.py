@@ -19,7 +19,7 @@ from proxyconf.errors import UsageError
 from proxyconf.model import Problem
 from proxyconf.resources.table import KEYS, Resource, read_table
 from proxyconf.tables import Confd
-from proxyconf.values import spelling
+from proxyconf.values import spelling, toml_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,7 +137,9 @@ class _Reader:
         except (tomli.TOMLDecodeError, UnicodeDecodeError) as exc:
             where = re.search(r"at line (\d+)", str(exc))
             line = text.splitlines()[int(where[1]) - 1] if where else ""
-            hint = 'write mode = "0644", as a text' if re.match(r"\s*mode\s*=\s*0\d", line) else "is it TOML?"
+            hint = toml_hint(exc) or "is it TOML?"
+            if re.match(r"\s*mode\s*=\s*0\d", line):
+                hint = 'write mode = "0644", as a text'
             self._set_aside(f"{file}:{where[1]}" if where else str(file), f"{exc} ({hint})")
         else:
             self._add_values(_File(file, text), values)

@@ -85,7 +85,7 @@ def _published(container: Container, port: int, reach: Reach) -> str:
     if place is None:
         raise BadValueError(
             f"its port {port} is not published on the host; {_seen(container)}"
-            f' (publish it: -p {_outside(reach)}::{port}, or set address = "container" for the engine)'
+            f' (publish it: -p {_outside(reach)}::{port}, or set [docker] address = "container")'
         )
     ip, _, on = place.rpartition(":")
     everywhere = ip in ("0.0.0.0", "[::]")  # noqa: S104 - nothing listens here
@@ -134,7 +134,7 @@ def _shared(container: Container, reach: Reach) -> str:
         raise BadValueError("the proxy's container is in no network (connect that one)")
     raise BadValueError(
         f"it is in no network of the proxy, which is in {', '.join(reach.networks)}; {_seen(container)}"
-        f" (docker network connect {reach.networks[0]} {container.name}, or set network for the engine)"
+        f" (docker network connect {reach.networks[0]} {container.name}, or set [docker] network)"
     )
 
 

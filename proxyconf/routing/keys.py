@@ -155,7 +155,13 @@ def _read_endpoint(text: str) -> Endpoint:
 def _read_route(name: str, key: str, entry: Entry, where: str, source: str) -> Route:
     if not name or "/" in name or not name.isprintable():
         raise BadValueError("is no route's key (write routes/<name>)")
-    value = _parse(_text(entry.value), _WITH_OPTIONS)
+    text = _text(entry.value)
+    if not text.startswith("{"):
+        raise BadValueError(
+            f'{values.shown(text)} is no route (write {{"host": "app.example.com"}}, and in a TOML file'
+            ' {host = "app.example.com"})'
+        )
+    value = _parse(text, _WITH_OPTIONS)
     try:
         service = values.service_name(value.service or name)
     except BadValueError as exc:
@@ -215,5 +221,5 @@ def _reason(message: str, into: type) -> str:
         return f"unknown field {values.shown(found[1])} ({hint})"
     reason, _, at = message.partition(" - at ")
     field = at.strip("`").removeprefix("$.")
-    reason = (reason[:1].lower() + reason[1:]).replace("`", "")
+    reason = values.type_reason(reason)
     return f"{field}: {reason}" if field else reason

@@ -27,7 +27,8 @@ def read_tables(text: str, path: str, source: str) -> tuple[dict[str, Entry], tu
     try:
         content = tomli.loads(text)
     except (ValueError, RecursionError) as exc:  # a number of thousands of digits is a mere ValueError
-        raise BadValueError(f"is no TOML: {values.shown(str(exc))[1:-1]}") from exc
+        hint = f" ({found})" if (found := values.toml_hint(exc)) else ""
+        raise BadValueError(f"is no TOML: {values.shown(str(exc))[1:-1]}{hint}") from exc
     reading = _Reading(path, f"{source} {path}")
     reading.read(content)
     return reading.keys, tuple(reading.problems)
@@ -58,8 +59,12 @@ class _Reading:
 
     def _read_service(self, name: str, table: object) -> None:
         place = f"services.{name}"
-        if not isinstance(table, dict) or not isinstance(table.get("endpoints", []), list):
+        if not isinstance(table, dict):
             self._refuse(place, 'expected a table with endpoints (write endpoints = ["10.0.0.1:80"])')
+            return
+        if not isinstance(found := table.get("endpoints", []), list):
+            one = found if isinstance(found, str) and found.isprintable() else "10.0.0.1:80"
+            self._refuse(f"{place}.endpoints", f'expected a list (write endpoints = ["{one}"])')
             return
         for unknown in table.keys() - {"endpoints"}:
             self._refuse(f"{place}.{unknown}", f"unknown key ({values.spelling(unknown, ('endpoints',))})")

@@ -96,7 +96,7 @@ def test_the_address(container: Container, reach: Reach, network: str, address: 
             Reach(("front", "web"), ""),
             "",
             "it is in no network of the proxy, which is in front, web; its networks: back (10.0.1.2),"
-            " edge (10.0.0.2) (docker network connect front web, or set network for the engine)",
+            " edge (10.0.0.2) (docker network connect front web, or set [docker] network)",
             id="none shared",
         ),
         pytest.param(WEB, Reach((), ""), "", "the proxy's container is in no network (", id="proxy alone"),
@@ -135,7 +135,7 @@ def test_the_address(container: Container, reach: Reach, network: str, address: 
             PUBLISHED,
             "",
             "its port 8080 is not published on the host; its networks: bridge (172.17.0.2) (publish it: -p"
-            ' 127.0.0.1::8080, or set address = "container" for the engine)',
+            ' 127.0.0.1::8080, or set [docker] address = "container")',
             id="not published",
         ),
         pytest.param(

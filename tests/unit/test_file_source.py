@@ -121,7 +121,18 @@ def test_an_empty_file_is_known_to_be_empty(path: Path) -> None:
         pytest.param("[sevices.web]", "sevices", "unknown table (did you mean 'services'?)", id="table"),
         pytest.param("services = 1", "services", "expected tables (write [services.NAME])", id="no tables"),
         pytest.param("services.web = []", "services.web", "expected a table with endpoints", id="no table"),
-        pytest.param("services.web.endpoints = 'x'", "services.web", "expected a table with", id="no list"),
+        pytest.param(
+            "services.web.endpoints = '127.0.0.1:8091'",
+            "services.web.endpoints",
+            'expected a list (write endpoints = ["127.0.0.1:8091"])',
+            id="no list",
+        ),
+        pytest.param(
+            "services.web.endpoints = 1",
+            "services.web.endpoints",
+            'endpoints = ["10.0.0.1:80"]',
+            id="a number",
+        ),
         pytest.param(
             "[services.web]\nendpoint = []", "services.web.endpoint", "did you mean 'endpoints'?", id="key"
         ),
@@ -149,7 +160,7 @@ def test_what_is_wrong_in_a_file_is_a_problem(path: Path, text: str, place: str,
         pytest.param("services.web.endpoints = [8080]", "web #1: '8080' is no address", id="number"),
         pytest.param("services.web.endpoints = [{weight = 2}]", "web #1: object missing", id="no address"),
         pytest.param("services.'a/b'.endpoints = ['127.0.0.1:80']", "a/b 127.0.0.1:80: is no", id="service"),
-        pytest.param("routes.web = 'a.test'", "routes.web: 'a.test' is no JSON object", id="route"),
+        pytest.param("routes.web = 'a.test'", "routes.web: 'a.test' is no route (write {", id="route"),
         pytest.param("routes.web.host = 07:32:00", "routes.web: '07:32:00' is no host", id="date"),
     ],
 )
@@ -164,6 +175,12 @@ def test_bad_values_are_for_routing_to_refuse(path: Path, text: str, why: str) -
     [
         pytest.param("a = 1\nb = \n", ":2", "is no TOML: Invalid value", id="TOML"),
         pytest.param("a = 1\nb = [", ":2", "is no TOML", id="ends too early"),
+        pytest.param(
+            'a = "x\n',
+            ":1",
+            r"is no TOML: Illegal character '\n' (at line 1, column 7) (is a quote not closed?)",
+            id="quote",
+        ),
         pytest.param(b"a = 1\n\n# \xff", ":3", "is not UTF-8", id="not UTF-8"),
         pytest.param("a = " + "9" * 5000, "", "is no TOML", id="endless number"),
         pytest.param("a = " + "[" * 100_000, "", "is no TOML", id="endless depth"),

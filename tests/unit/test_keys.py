@@ -115,7 +115,11 @@ def test_options_of_a_route() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        pytest.param({"strip": "true"}, "strip: expected bool, got str", id="text for a switch"),
+        pytest.param(
+            {"strip": "true"},
+            "strip: expected bool, got str (write true or false, without quotes)",
+            id="text for a switch",
+        ),
         pytest.param({"strip": None}, "strip: expected bool, got null", id="null"),
         pytest.param({"keepalive": "1"}, "keepalive: expected int, got str", id="text for a number"),
         pytest.param({"allow": [1]}, "allow[0]: expected str, got int", id="number in a list"),
@@ -188,8 +192,18 @@ def test_a_bad_endpoint_is_a_problem(value: bytes, why: str) -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        pytest.param(b"web", "is no JSON object", id="plain text"),
-        pytest.param(b"[]", "expected object, got array", id="array"),
+        pytest.param(
+            b"web",
+            """'web' is no route (write {"host": "app.example.com"}, and in a TOML file"""
+            ' {host = "app.example.com"})',
+            id="plain text",
+        ),
+        pytest.param(b"[]", "'[]' is no route (write {", id="array"),
+        pytest.param(
+            b'{"host": "a.test,b.test"}',
+            "'a.test,b.test' is no host name (one name: a second one takes a second route)",
+            id="two hosts",
+        ),
         pytest.param(b"{}", "missing required field host", id="no host"),
         pytest.param(b'{"host": "a b"}', "'a b' is no host name", id="host"),
         pytest.param(b'{"host": "a.test", "path": "x"}', "'x' is no path (start it with /)", id="path"),

@@ -136,7 +136,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
         ),
         pytest.param(
             resource("x", "keys = [\n  '/a',\n  1\n]"),
-            "conf.d/bad.toml:4: keys[1]: expected `str`, got `int`",
+            "conf.d/bad.toml:4: keys[1]: expected str, got int (write a text, in quotes)",
             id="a bad value in a list",
         ),
         pytest.param(

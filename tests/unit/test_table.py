@@ -170,7 +170,7 @@ def test_the_common_time_outs_hold_where_a_resource_says_nothing() -> None:
         pytest.param(
             {"dest": "/etc/nginx/"}, "dest: '/etc/nginx/' is no file (write its whole path)", id="a folder"
         ),
-        pytest.param({"keys": [1]}, "keys[0]: expected `str`, got `int`", id="keys"),
+        pytest.param({"keys": [1]}, "keys[0]: expected str, got int (write a text, in quotes)", id="keys"),
         pytest.param({"kyes": []}, "kyes: unknown key (did you mean 'keys'?)", id="unknown"),
         pytest.param(
             {"owner": "no one"},
@@ -187,13 +187,13 @@ def test_the_common_time_outs_hold_where_a_resource_says_nothing() -> None:
             "owner: 'root' is 0 here, but uid = 33 (keep one of them)",
             id="two users",
         ),
-        pytest.param({"uid": -1}, "uid: expected `int` >= 0", id="no user"),
+        pytest.param({"uid": -1}, "uid: must be at least 0", id="no user"),
         pytest.param(
             {"check_cmd": ["", "x"]},
             "check_cmd: ('', 'x') is no command (write a line for sh, or a list of words)",
             id="no program",
         ),
-        pytest.param({"reload_cmd": 1}, "reload_cmd: expected `str | array`, got `int`", id="a number"),
+        pytest.param({"reload_cmd": 1}, "reload_cmd: expected str | array, got int", id="a number"),
         pytest.param(
             {"reload_cmd": "true", "reload_cmd_timeout": "0"},
             'reload_cmd_timeout: must be more than 0 (write "10m" for a slow one)',

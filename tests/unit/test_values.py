@@ -159,6 +159,8 @@ def test_long_values_are_shown_shortened() -> None:
     assert values.shown("a" * 1_000_000) == "'" + "a" * 75 + "...'"
     assert values.shown("a" * 78) == "'" + "a" * 78 + "'"
     assert values.shown(b"\xff\n") == r"b'\xff\n'"
+    assert values.shown("~^x\\..*$") == r"'~^x\..*$'"
+    assert values.shown("a\n\\") == r"'a\n\\'"
 
 
 @pytest.mark.parametrize(
