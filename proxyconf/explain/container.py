@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from proxyconf.explain.answer import Known
-    from proxyconf.model import Container, Member
+    from proxyconf.model import Container, Member, Problem
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
 
@@ -60,7 +60,7 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     else:
         reasons = [
             *(one.why for one in known.snapshot.idle if one.container == container.name),
-            *(problem.why.removeprefix(NO_REQUESTS) for problem in problems_of(container, known)),
+            *(_reason(problem, container) for problem in problems_of(container, known)),
             *whys,
             *(one.says for one in judgements),
             "it asks for no host (set the label proxyconf.host, or VIRTUAL_HOST)",
@@ -72,6 +72,13 @@ def of_container(question: str, container: Container, known: Known) -> Explanati
     ]
     chain = (container_link(container, known), *links)
     return Explanation(question=question, is_served=served, verdict=verdict, chain=chain)
+
+
+def _reason(problem: Problem, container: Container) -> str:
+    """Return why a problem keeps requests away, with the label that it is about."""
+    place = problem.where.removeprefix("container ").removeprefix(container.name).strip()
+    why = problem.why.removeprefix(NO_REQUESTS)
+    return f"{place}: {why}" if place else why
 
 
 def _service_links(members: Sequence[Member], known: Known) -> Iterator[Link]:

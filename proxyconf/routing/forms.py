@@ -292,6 +292,13 @@ def certificate(text: str) -> str:
     return text
 
 
+def network(text: str) -> str:
+    """Return the name of one of the engine's networks."""
+    if not text:
+        raise BadValueError("no network is named (write its name, as the engine lists it)")
+    return text
+
+
 def protocol(text: str) -> str:
     """Return how the endpoints are spoken to."""
     if text in PROTOCOLS:

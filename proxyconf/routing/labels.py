@@ -44,6 +44,7 @@ ENABLE = "proxyconf.enable"
 Health = Literal["require", "prefer", "ignore"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_COST = "; its route is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def read_labels(
     if not unnamed.good.pop("enable", True):
         return Wishes(enabled=False)
     if "enable" in unnamed.bad:
-        return Wishes(problems=_problems(container, faults), enabled=False)
+        return Wishes(problems=_problems(container, faults, groups), enabled=False)
     if ruled:
         unnamed.good["host"] = (ruled,)
     completing = completing and unnamed.good.keys().isdisjoint(_LEADING)
@@ -151,7 +152,7 @@ def read_labels(
                 wishes.append(replace(wish, by_rule=True) if ruled and wish.hosts else wish)
         except LabelError as exc:
             faults.append((exc.label, exc))
-    problems = _problems(container, faults)
+    problems = _problems(container, faults, groups)
     wishes, left_out = _without_doubtful(wishes, [label for label, _ in faults], groups)
     problems += tuple(Problem("container", f"{container} {one}", f"{why} (mend it)") for one, why in left_out)
     return Wishes(
@@ -352,9 +353,13 @@ def not_routed(labels: Iterable[str]) -> str:
     return f"is not routed, for what would protect it may be in a bad label: {', '.join(labels)}"
 
 
-def _problems(container: str, faults: Iterable[tuple[str, BadValueError]]) -> tuple[Problem, ...]:
+def _problems(
+    container: str, faults: Iterable[tuple[str, BadValueError]], groups: Mapping[str, _Group]
+) -> tuple[Problem, ...]:
+    cost = {name: _COST for name, group in groups.items() if "host" in group.good.keys() | group.bad}
     return tuple(
-        Problem("container", f"{container} label {_shown(label)}", str(why)) for label, why in faults
+        Problem("container", f"{container} label {_shown(label)}", f"{why}{cost.get(_parts(label)[0], '')}")
+        for label, why in faults
     )
 
 
@@ -369,12 +374,6 @@ def _hosts(text: str) -> tuple[str, ...]:
     return tuple(sorted(hosts))
 
 
-def _network(text: str) -> str:
-    if not text:
-        raise BadValueError("no network is named (write its name, as the engine lists it)")
-    return text
-
-
 def _health(text: str) -> str:
     if text not in get_args(Health):
         raise BadValueError(f'{values.shown(text)} is not "require", "prefer" or "ignore"')
@@ -386,7 +385,7 @@ _OF_LABELS: dict[str, Callable[[str], object]] = {
     "path": values.path,
     "service": values.service_name,
     "port": values.port,
-    "network": _network,
+    "network": forms.network,
     "weight": values.weight,
     "backup": forms.switch,
     "health": _health,

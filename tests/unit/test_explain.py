@@ -440,7 +440,11 @@ def test_a_problem_is_told_once() -> None:
     [
         pytest.param({"labels": {}}, "it asks for no host (set the label", id="no host"),
         pytest.param({"state": "paused"}, "gets no requests: it is paused", id="paused"),
-        pytest.param({"labels": {"proxyconf.hots": "x"}}, "no such label", id="bad label"),
+        pytest.param(
+            {"labels": {"proxyconf.hots": "x"}},
+            "requests: label proxyconf.hots: no such label",
+            id="bad label",
+        ),
         pytest.param({"state": "exited"}, "it has ended (docker start)", id="ended"),
     ],
 )

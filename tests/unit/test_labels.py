@@ -167,7 +167,8 @@ def test_labels_that_contradict_each_other(other: dict[str, str]) -> None:
         Problem(
             "container",
             "web-1 label proxyconf.api.host",
-            "contradicts proxyconf.host: a.test/ leads elsewhere there (delete one of them)",
+            "contradicts proxyconf.host: a.test/ leads elsewhere there (delete one of them)"
+            "; its route is left out",
         ),
     )
 
@@ -416,7 +417,9 @@ def test_an_option_of_a_name_is_named() -> None:
     read = read_labels("web-1", spelled_out({"api__host": "a.test", "api__rate_burst": "1"}))
     (problem,) = read.problems
     assert problem.where == "web-1 label proxyconf.api.rate_burst"
-    assert problem.why == "has no effect by itself (set proxyconf.api.rate, for example to 10r/s)"
+    assert problem.why == (
+        "has no effect by itself (set proxyconf.api.rate, for example to 10r/s); its route is left out"
+    )
 
 
 @pytest.mark.parametrize(
@@ -439,7 +442,10 @@ def test_an_option_without_a_host_is_a_problem(labels: dict[str, str], label: st
 def test_options_that_contradict_each_other() -> None:
     labels = {"host": "a.test", "api__host": "a.test", "api__maintenance": "true"}
     (problem,) = read_labels("web-1", spelled_out(labels)).problems
-    assert problem.why == ("contradicts proxyconf.host: a.test/ has other options there (delete one of them)")
+    assert problem.why == (
+        "contradicts proxyconf.host: a.test/ has other options there (delete one of them)"
+        "; its route is left out"
+    )
 
 
 LABELS = st.from_regex(

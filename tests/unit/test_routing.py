@@ -341,7 +341,11 @@ def test_a_bad_label_is_a_problem_and_the_good_ones_count() -> None:
     claims = read(labelled(host="a.test", weight="0", api__host="api.test", api__weight="1"))
     assert [route.host for route in claims.routes] == ["api.test"]
     assert claims.problems == (
-        Problem("container", "web-1 label proxyconf.weight", "'0' is no weight (a number from 1 to 1000)"),
+        Problem(
+            "container",
+            "web-1 label proxyconf.weight",
+            "'0' is no weight (a number from 1 to 1000); its route is left out",
+        ),
     )
 
 
