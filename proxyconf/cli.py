@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="proxyconf")
 def main() -> None:
-    r"""Keep nginx's configuration in step with etcd, Docker and files: checked, reloaded, proved live.
+    r"""Keep nginx in step with etcd, Consul, Docker and files: checked, reloaded, proved live.
 
     \b
     Examples:

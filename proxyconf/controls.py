@@ -43,8 +43,13 @@ def pause(load: Load, because: str) -> None:
     """
     from proxyconf import app  # noqa: PLC0415 - --help need not load it
 
-    answer(ask_pause(app.socket_path(load()), because))
-    click.echo("paused: nothing is applied until proxyconf resume")
+    settings = load()
+    before = State(app.state_path(settings)).load_pause()
+    now = answer(ask_pause(app.socket_path(settings), because))
+    if before:
+        click.echo(f"already {report.pause_line(now, time.time())}")
+    else:
+        click.echo("paused: nothing is applied until proxyconf resume")
 
 
 @click.command(cls=Command)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 USAGE, FAILED = 2, 1  # exit codes
+_SENTENCE = 200  # characters
 _LISTED = {"etcd": "endpoints", "consul": "endpoints", "file": "path"}  # flag and table, to the key it sets
 
 
@@ -38,6 +39,10 @@ class Command(click.Command):
         """Write the docstring."""
         self.help = (self.help or "").replace("\\b\n", "\b\n")
         super().format_help_text(ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence, for the list of commands; it is wrapped there, and need not be cut."""
+        return super().get_short_help_str(max(limit, _SENTENCE))
 
 
 class Commands(Command, click.Group):

@@ -190,7 +190,7 @@ def _nginx_lines(status: Status, now: float) -> Iterator[str]:
     beside = f" but for {_count(bad, 'template')}" if bad and status.state == "applied" else ""
     yield f"state: {click.style(status.state, fg=colour)}{beside}{reason}"
     if status.paused:
-        yield _pause_line(status.paused, now)
+        yield pause_line(status.paused, now)
     nginx = status.nginx
     if nginx.mode == "none":
         return
@@ -219,7 +219,8 @@ def _child_line(child: ChildState, now: float) -> str:
     return f"{text}, {_count(child.restarts, 'restart')}" if child.restarts else text
 
 
-def _pause_line(pause: Pause, now: float) -> str:
+def pause_line(pause: Pause, now: float) -> str:
+    """Return how long it is paused, and why, at the Unix time *now*."""
     said = f" ({pause.reason})" if pause.reason else ""
     return f"paused: for {age(now - pause.since)}{said}; nothing is applied until proxyconf resume"
 
@@ -272,7 +273,7 @@ def _pass_line(done: Pass, now: float) -> str:
     changed = ", ".join(done.changed[:3]) + (" ..." if len(done.changed) > 3 else "")
     what = f"{age(now - done.at)} ago {done.result}: {changed or 'nothing new'}"
     if done.result == "applied" and steps:
-        return f"{what}{_served(done, '; ')} ({steps})"
+        return f"{what}{_served(done, '; ')} ({steps} ms)"
     return f"{what}; {done.reason}" if done.reason else what
 
 

@@ -130,10 +130,10 @@ async def _running(socket: Path) -> Findings:
 
 def judge_running(status: Status) -> Finding:
     """Return how it stands with a proxyconf that runs."""
-    says = f"pid {status.pid} runs: {status.state}"
     if status.paused:
-        reason = f", {status.paused.reason}" if status.paused.reason else ""
-        return warning("proxyconf", f"{says}; it is paused{reason}", "proxyconf resume")
+        reason = f": {status.paused.reason}" if status.paused.reason else ""
+        return warning("proxyconf", f"pid {status.pid} runs, and is paused{reason}", "proxyconf resume")
+    says = f"pid {status.pid} runs: {status.state}"
     if status.state in ("refused", "failed"):
         return warning("proxyconf", f"{says}: {status.reason}", "see proxyconf status")
     if count := len(status.problems):

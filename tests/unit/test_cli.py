@@ -52,6 +52,10 @@ def test_help_has_the_common_commands_first() -> None:
     assert tuple(listed) == COMMANDS
 
 
+def test_help_tells_whole_sentences_of_the_commands() -> None:
+    assert "..." not in call("--help").output.partition("Commands:")[2]
+
+
 def test_what_follows_exec_is_the_command(installed: Installed) -> None:
     """With two dashes before it or without, and its flags are not ours."""
     flags = installed.arguments("exec.on_exit=end", "log.level=error")

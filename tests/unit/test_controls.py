@@ -64,6 +64,8 @@ def test_paused_and_resumed(installed: Installed) -> None:
     with running(installed):
         assert call("resume", *state).stdout == "nothing was paused\n"
         assert call("pause", *state, "--because", "moving").stdout.startswith("paused: nothing is applied")
+        again = r"already paused: for \d+ s \(moving\); nothing is applied until proxyconf resume\n"
+        assert re.fullmatch(again, call("pause", *state).stdout)
     root = installed.state / "nginx" / "nginx.conf"
     before = root.read_text()
     installed.sites.write_text(installed.sites.read_text().replace("web.test", "new.test"))

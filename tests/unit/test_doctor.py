@@ -224,8 +224,8 @@ async def test_beside_one_of_another_user(installed: Installed) -> None:
             id="a problem",
         ),
         pytest.param(
-            {"paused": Pause(since=1.0, reason="until noon")},
-            "warning: pid 7 runs: applied; it is paused, until noon (proxyconf resume)",
+            {"paused": Pause(since=1.0, reason="until noon"), "state": "paused"},
+            "warning: pid 7 runs, and is paused: until noon (proxyconf resume)",
             id="paused",
         ),
     ],

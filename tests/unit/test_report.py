@@ -70,6 +70,9 @@ def test_what_a_person_wants_to_know() -> None:
     [
         pytest.param(status("failed", reason="no proof"), "state: failed: no proof", id="reason"),
         pytest.param(
+            status("failed"), "routes (1, as asked for; nginx may not serve all of them yet)", id="not served"
+        ),
+        pytest.param(
             status("installed", nginx=msgspec.structs.replace(NGINX, running=False)),
             "       does not run; start it with: nginx -c x",
             id="nginx does not run",
@@ -196,7 +199,7 @@ def test_the_last_changes_come_newest_first() -> None:
                 served_ms=45.6,
                 steps_ms={"render": 0.25, "check": 12.0},
             ),
-            "  9 s ago applied: + a, - b, + c ...; served after 46 ms (render 0.25, check 12)",
+            "  9 s ago applied: + a, - b, + c ...; served after 46 ms (render 0.25, check 12 ms)",
             id="applied",
         ),
         pytest.param(
