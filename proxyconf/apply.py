@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from proxyconf.errors import (
+    CommandError,
     NotRunningError,
     RefusedError,
     ReloadError,
@@ -189,13 +190,19 @@ class Apply:
             self.proved = None
         return self.proved is not None
 
-    async def recognise(self) -> None:
-        """Take as proved what was proved before, where an nginx that was started anew answers with it."""
+    async def recognises(self, snapshot: Snapshot) -> bool:
+        """Tell whether nginx serves just *snapshot*, also one that was started anew, or that we find so."""
         installed, master = self.installed, await self._control.master()
-        if self.proved or installed is None or installed is not self._good or master is None:
-            return
-        if await self._prober.ask() == installed.nonce:
+        if installed is None or installed is not self._good or master is None:
+            return False
+        if not self.proved and await self._prober.ask() == installed.nonce:
             self._master, self.proved = master, installed
+        await asyncio.to_thread(self._refresh)
+        try:
+            site = self._verdicts.render(snapshot)
+        except (CommandError, RefusedError):  # it is for the next attempt to say why
+            return False
+        return self.proved is installed and installed.digest == self._digest(site)
 
     async def awaits_start(self) -> bool:
         """Tell whether all that is left to do is what only a start of nginx makes possible."""

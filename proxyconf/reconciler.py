@@ -223,8 +223,8 @@ class Reconciler:
         """Say what would come into effect, if a person had not asked for a pause."""
         self._show(snapshot)
         await self._look_for_nginx()
-        if apply := self._outfit.apply:
-            await apply.recognise()
+        if (apply := self._outfit.apply) and await apply.recognises(snapshot):
+            self._served = self._served or snapshot  # by an earlier run
         served = self._served or Snapshot()
         if self._served and snapshot.is_like(served) and await self._serves():
             self._board.in_step()

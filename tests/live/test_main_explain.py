@@ -106,6 +106,11 @@ def test_an_nginx_that_is_started_anew_during_a_pause_is_in_step(proxy: Running)
     back = proxy.until_state("applied")
     assert (back.nginx.running, back.behind_since) == (True, None)
     assert said(proxy, "a.test")[1].startswith("a.test/ is served, since ")
+    proxy.stop()
+    proxy.start()
+    assert proxy.until_state("applied").behind_since is None
+    write(proxy, "a.test", proxy.backend("two"))
+    proxy.until_state("paused")
 
 
 def test_an_nginx_that_ends_while_another_configuration_is_refused_is_missed(proxy: Running) -> None:

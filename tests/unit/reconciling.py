@@ -39,6 +39,7 @@ class ScriptedApply:
         tidies_s: And how long after it.
         reloading: Each that succeeds costs a reload.
         still: nginx serves what it was given last.
+        known: nginx serves, by an earlier run, what is wanted.
         runs: There is an nginx, be it an idle one.
         calls: When each was asked for.
         done: What succeeded, and when.
@@ -55,6 +56,7 @@ class ScriptedApply:
         self.unusable: StateError | None = None
         self.reloading = True
         self.still = self.runs = True
+        self.known = False
         self.calls: list[float] = []
         self.done: list[tuple[float, Snapshot]] = []
         self.looks: list[float] = []
@@ -92,8 +94,9 @@ class ScriptedApply:
     async def master(self) -> int | None:
         return 1 if self.runs else None
 
-    async def recognise(self) -> None:
-        pass
+    async def recognises(self, snapshot: Snapshot) -> bool:
+        del snapshot
+        return self.known
 
     async def serves(self) -> bool:
         self.looks.append(now())

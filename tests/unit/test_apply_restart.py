@@ -90,6 +90,18 @@ async def test_what_is_still_served_is_not_reloaded(tmp_path: Path) -> None:
     assert bench.nginx.root == bench.nginx.loaded
 
 
+async def test_what_is_still_served_is_recognised(tmp_path: Path) -> None:
+    """Also by a master that was started anew, and by a run that began in a pause; but not what is new."""
+    old = await serving(tmp_path, site("a"))
+    bench = await restarted(tmp_path, old, applied(old.apply.proved))
+    assert bench.apply.proved is None
+    assert not await bench.apply.recognises(site("b"))
+    assert await bench.apply.recognises(site("a"))
+    assert bench.apply.proved is bench.apply.installed
+    bench.nginx.pid = None
+    assert not await bench.apply.recognises(site("a"))
+
+
 async def test_what_changed_meanwhile_is_applied(tmp_path: Path) -> None:
     old = await serving(tmp_path, site("a"))
     bench = await restarted(tmp_path, old, applied(old.apply.proved))

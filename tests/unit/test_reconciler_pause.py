@@ -110,6 +110,23 @@ async def test_what_is_under_way_can_be_waited_for(tmp_path: Path) -> None:
         assert told(house) == ("applied", "")
 
 
+async def test_from_the_start_with_nothing_new(tmp_path: Path) -> None:
+    """nginx proves what an earlier run gave it, which is just what is wanted: nothing waits."""
+    house = House(tmp_path)
+    house.apply.known = True
+    house.reconciler.brake.hold()
+    house.put(change(ONE), at=1)
+    async with house.running():
+        await asyncio.wait_for(house.reconciler.settled.wait(), 2)
+        assert told(house) == ("applied", "")
+        assert house.board.status().behind_since is None
+        house.apply.known = False
+        house.put(change(), at=3)
+        await asyncio.sleep(5)
+        assert told(house) == ("paused", "1 change waits")
+    assert house.apply.calls == []
+
+
 async def test_from_the_start(tmp_path: Path) -> None:
     """What nginx serves is of an earlier run; problems are told all the same, and nobody waits in vain."""
     house = House(tmp_path)
