@@ -217,7 +217,7 @@ def test_an_endpoint_that_failed_is_left_out(
     with Played() as dead:
         dead.listener.listen(16)
         proxy.serve(
-            route("a.test", "/", "web", asked, read_timeout=0.05),
+            route("a.test", "/", "web", asked, read_timeout=0.5),
             web=(Endpoint(dead.address), Endpoint(three[0].address, weight=1)),
         )
         assert [says(proxy.ask("a.test"))["name"] for _ in range(6)] == ["a"] * 6
