@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("nginx")
 
+MANY = 150  # keys: of fewer, an endpoint now and then gets none, by its port
 FORGED = {"X-Forwarded-For": "192.0.2.1", "X-User": "forged", "Proxy": "http://evil.test", "X-Own": "kept"}
 
 
@@ -155,7 +156,7 @@ class TestBalance:
                         "a.test", headers={"Cookie": f"id={key}"} if kind == "cookie" else {"X-User": key}
                     )
                 )["name"]
-                for key in map(str, range(30))
+                for key in map(str, range(MANY))
             ]
 
         proxy.serve(route("a.test", "/", "web", asked), web=endpoints(*three))
@@ -170,9 +171,9 @@ class TestBalance:
         self, proxy: OptionsProxy, three: tuple[EchoBackend, ...], balance: str
     ) -> None:
         proxy.serve(route("a.test", "/", "web", ServiceOptions(balance=balance)), web=endpoints(*three))
-        sources = [f"127.0.{number}.1" for number in range(20)]
+        sources = [f"127.{number}.{number}.1" for number in range(MANY)]
         by_client = [says(proxy.ask("a.test", source=source))["name"] for source in sources]
-        by_path = [says(proxy.ask("a.test", f"/{number}"))["name"] for number in range(20)]
+        by_path = [says(proxy.ask("a.test", f"/{number}"))["name"] for number in range(MANY)]
         assert len(set(by_client)) == (1 if balance == "hash:uri" else 3)
         assert len(set(by_path)) == (3 if balance == "hash:uri" else 1)
 
@@ -180,7 +181,7 @@ class TestBalance:
         with OptionsProxy(trusted_proxies=("127.0.0.1",)) as proxy:
             asked = ServiceOptions(balance="hash:client")
             proxy.serve(route("a.test", "/", "web", asked), web=endpoints(*three))
-            clients = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(20)]
+            clients = [{"X-Forwarded-For": f"192.{number}.2.{number}"} for number in range(MANY)]
             found = [says(proxy.ask("a.test", headers=client))["name"] for client in clients]
             assert len(set(found)) == 3
 
