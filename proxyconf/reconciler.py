@@ -223,10 +223,11 @@ class Reconciler:
         """Say what would come into effect, if a person had not asked for a pause."""
         self._show(snapshot)
         await self._look_for_nginx()
-        if (apply := self._outfit.apply) and await apply.recognises(snapshot):
-            self._served = self._served or snapshot  # by an earlier run
+        apply = self._outfit.apply
+        is_served = apply is None or await apply.recognises(snapshot)
+        self._served = self._served or (snapshot if apply and is_served else None)  # by an earlier run
         served = self._served or Snapshot()
-        if self._served and snapshot.is_like(served) and await self._serves():
+        if is_served and self._served and snapshot.is_like(served) and await self._serves():
             self._board.in_step()
         else:  # of what an earlier run brought into effect only the host names are known
             self._board.held(differences(served, snapshot) if self._served else ())

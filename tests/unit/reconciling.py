@@ -39,7 +39,7 @@ class ScriptedApply:
         tidies_s: And how long after it.
         reloading: Each that succeeds costs a reload.
         still: nginx serves what it was given last.
-        known: nginx serves, by an earlier run, what is wanted.
+        known: nginx serves what is wanted; None: as soon as it was given anything, and still has it.
         runs: There is an nginx, be it an idle one.
         calls: When each was asked for.
         done: What succeeded, and when.
@@ -56,7 +56,7 @@ class ScriptedApply:
         self.unusable: StateError | None = None
         self.reloading = True
         self.still = self.runs = True
-        self.known = False
+        self.known: bool | None = None
         self.calls: list[float] = []
         self.done: list[tuple[float, Snapshot]] = []
         self.looks: list[float] = []
@@ -96,7 +96,7 @@ class ScriptedApply:
 
     async def recognises(self, snapshot: Snapshot) -> bool:
         del snapshot
-        return self.known
+        return bool(self.done) and self.still if self.known is None else self.known
 
     async def serves(self) -> bool:
         self.looks.append(now())

@@ -98,6 +98,10 @@ async def test_what_is_still_served_is_recognised(tmp_path: Path) -> None:
     assert not await bench.apply.recognises(site("b"))
     assert await bench.apply.recognises(site("a"))
     assert bench.apply.proved is bench.apply.installed
+    (tmp_path / "host.d").mkdir(exist_ok=True)
+    (tmp_path / "host.d" / "a.test.conf").write_text("aio on;")
+    assert not await bench.apply.recognises(site("a"))
+    assert await bench.apply.serves(), "it has been read, and is not in place"
     bench.nginx.pid = None
     assert not await bench.apply.recognises(site("a"))
 

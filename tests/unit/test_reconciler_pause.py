@@ -73,6 +73,22 @@ async def test_while_nothing_comes_nothing_waits(tmp_path: Path) -> None:
     assert house.board.status().history[-1].changed == ()
 
 
+async def test_a_file_that_came_beside_the_snapshot_waits(tmp_path: Path) -> None:
+    """A renewed certificate, or an operator's file; also once it has been read, and is nothing new."""
+    house = House(tmp_path)
+    house.put(change(ONE), at=1)
+    async with house.running():
+        await asyncio.sleep(2)
+        house.reconciler.brake.hold()
+        house.apply.known = house.apply.still = False
+        await asyncio.sleep(10)
+        assert told(house)[0] == "paused"
+        house.apply.still = True
+        await asyncio.sleep(10)
+        assert told(house)[0] == "paused"
+    assert house.apply.calls == [1.002]
+
+
 async def test_an_nginx_that_went_is_not_mended(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.put(change(ONE), at=1)
